@@ -1,0 +1,1 @@
+"""The life of a student: examples, encode, heads, student, fit, finetune, compress, evaluate, release, predict."""

@@ -1,0 +1,137 @@
+"""Text to token ids, and long texts to overlapping windows stitched by token position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from suites.errors import StudentError
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The word pieces of one text, special tokens left out.
+
+    Shape of every array: (n_tokens,). `starts` and `ends` are code points; `words` numbers the
+    word that a piece belongs to (words split at spaces and punctuation).
+    """
+
+    ids: Ints
+    starts: Ints
+    ends: Ints
+    words: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def between(self, start: int, end: int) -> slice:
+        """The tokens that begin inside the characters [start, end)."""
+        first, last = np.searchsorted(self.starts, (start, end))
+        return slice(int(first), int(last))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Tokens [start, end) as one input of the encoder; the states of [keep_start, keep_end) are kept."""
+
+    start: int
+    end: int
+    keep_start: int
+    keep_end: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of the input with [CLS] and [SEP]."""
+        return self.end - self.start + 2
+
+
+class TextEncoder:
+    """A tokenizer.json read through `tokenizers`: a worker needs no transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise StudentError(f"{path}: not a readable tokenizer: {type(error).__name__}.") from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.pad_id = self._special("[PAD]")
+        self.cls_id = self._special("[CLS]")
+        self.sep_id = self._special("[SEP]")
+
+    def _special(self, piece: str) -> int:
+        found = self._tokenizer.token_to_id(piece)
+        if found is None:
+            raise StudentError(f"tokenizer.json has no piece {piece}; a BERT or DistilBERT tokenizer is expected.")
+        return int(found)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, however long."""
+        return [
+            Tokens(
+                np.asarray(e.ids, np.int32),
+                np.fromiter((o[0] for o in e.offsets), np.int32, len(e.ids)),
+                np.fromiter((o[1] for o in e.offsets), np.int32, len(e.ids)),
+                np.fromiter((-1 if w is None else w for w in e.word_ids), np.int32, len(e.ids)),
+            )
+            for e in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
+
+    def window_ids(self, tokens: Tokens, window: Window) -> Ints:
+        """[CLS] pieces [SEP]. Shape: (window.n_tokens,)."""
+        ids = np.empty(window.n_tokens, np.int32)
+        ids[0], ids[-1] = self.cls_id, self.sep_id
+        ids[1:-1] = tokens.ids[window.start : window.end]
+        return ids
+
+
+def windows(n_tokens: int, window_tokens: int, overlap_tokens: int) -> Iterator[Window]:
+    """Windows that cover every token; each token is kept once, from the window where it lies deeper."""
+    size = window_tokens - 2
+    step = size - overlap_tokens
+    start = keep_start = 0
+    while True:
+        end = min(start + size, n_tokens)
+        if end == n_tokens:
+            yield Window(start, end, keep_start, end)
+            return
+        keep_end = end - overlap_tokens // 2
+        yield Window(start, end, keep_start, keep_end)
+        start, keep_start = start + step, keep_end
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of inputs in batches of at most `batch_tokens` padded tokens, longest first.
+
+    A batch is closed early when the next input is under 0.88 of the longest: the padding would
+    cost more than a further call (measured: docs/performance.md).
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    batch: list[int] = []
+    for i in order:
+        if batch and ((len(batch) + 1) * lengths[batch[0]] > batch_tokens or lengths[i] < 0.88 * lengths[batch[0]] - 8):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def pad(rows: Sequence[Ints], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ids and mask, padded to the longest row. Shapes: (n_rows, longest)."""
+    longest = max(len(row) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask

@@ -1,0 +1,152 @@
+"""Real labelled data as examples: a pack's `[[data]]` sources read from the data root or a hub cache."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+
+from suites.discover import Pack
+from suites.errors import DataError
+from suites.samples import Split, read_samples
+from suites.types import DataSource, Document, Example, Finding, LabelMap, Task
+
+Row = Mapping[str, object]
+
+
+def read_examples(pack: Pack, split: Split, *, data_root: Path | None = None, sources: Iterable[str] | None = None) -> list[Example]:
+    """The examples of one split: the samples, then every `[[data]]` source found under `data_root`.
+
+    `sources` keeps the named ones (`samples` among them). Raises DataError for a named source
+    that is not there, naming the folder; without names, absent sources are passed over.
+    """
+    wanted = None if sources is None else set(sources)
+    if wanted and (strange := wanted - {"samples"} - {d.name for d in pack.manifest.data}):
+        raise DataError(f"Pack {pack.name!r} has no data source {sorted(strange)}. It has: samples, {', '.join(d.name for d in pack.manifest.data)}.")
+    examples = read_samples(pack, split) if wanted is None or "samples" in wanted else []
+    for source in pack.manifest.data:
+        if data_root is not None and (wanted is None or source.name in wanted):
+            examples += read_source(pack, source, split, data_root, required=wanted is not None)
+    return examples
+
+
+def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path, *, required: bool = True) -> list[Example]:
+    """The examples of one source and split. Raises DataError if it is required and absent."""
+    if source.path is None:
+        rows: Iterable[tuple[str, Row]] | None = _dataset_rows(source, split)
+    else:
+        rows = _file_rows(data_root / source.path, split)
+    if rows is None:
+        if required and not (source.path and (data_root / source.path).is_dir()):
+            raise DataError(f"Data source {source.name!r}: {data_root / (source.path or '')} not found. Set [data] root or --data-root.")
+        return []  # the source exists and has no such split
+    if source.group_by is not None:
+        return [_grouped(pack, source, list(group)) for _, group in groupby(rows, key=lambda r: r[1][str(source.group_by)])]
+    return [_single(pack, source, place, row) for place, row in rows]
+
+
+def _file_rows(folder: Path, split: Split) -> Iterator[tuple[str, Row]] | None:
+    for name in (f"{split}.jsonl.gz", f"{split}.jsonl"):
+        if (folder / name).exists():
+            return _json_rows(folder / name)
+    return None
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row["text"], str) or not row["text"].strip():
+                    raise ValueError
+            except (ValueError, KeyError, TypeError):
+                raise DataError(f"{path}:{number}: expected a JSON object with a non-empty string 'text'.") from None
+            yield f"{path.name}:{number}", row
+
+
+def _dataset_rows(source: DataSource, split: Split) -> Iterator[tuple[str, Row]] | None:
+    """Rows of a Hugging Face dataset in the local cache, from its JSONL files."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(str(source.dataset), repo_type="dataset", local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return _file_rows(folder, split)
+
+
+def _grouped(pack: Pack, source: DataSource, group: list[tuple[str, Row]]) -> Example:
+    """One document from rows that are its sentences, joined by one space."""
+    ordered = sorted(group, key=lambda r: float(str(r[1][source.order_by]))) if source.order_by else group
+    text, gold = "", []
+    for place, row in ordered:
+        text += " " if text else ""
+        start = len(text)
+        text += str(row["text"])
+        for label_map in source.maps:
+            gold += [Finding(label_map.task, label, 1.0, start, len(text)) for label in _labels(source, label_map, row, place)]
+    document = Document(f"{source.name}/{group[0][1][str(source.group_by)]}", text)
+    return Example(document, tuple(gold), frozenset(m.task for m in source.maps), source.name)
+
+
+def _single(pack: Pack, source: DataSource, place: str, row: Row) -> Example:
+    document = Document(f"{source.name}/{row.get('id', place)}", str(row["text"]))
+    gold: list[Finding] = []
+    answered: set[str] = set()
+    for label_map in source.maps:
+        task = pack.tasks[label_map.task]
+        if task.name in answered and task.kind == "choice":
+            continue
+        found = _gold(source, label_map, task, row, place)
+        if found or task.kind != "choice":
+            answered.add(task.name)
+        gold += found
+    return Example(document, _without_overlap(gold, pack), frozenset(answered), source.name)
+
+
+def _gold(source: DataSource, label_map: LabelMap, task: Task, row: Row, place: str) -> list[Finding]:
+    """The gold findings that one map reads from one row."""
+    spans = row.get("spans")
+    if task.kind == "spans":
+        found = []
+        for span in spans if isinstance(spans, list) else []:
+            label = _mapped(source, label_map, str(span["label"]), place)
+            if label is not None:
+                found.append(Finding(task.name, label, 1.0, int(span["start"]), int(span["end"])))
+        return found
+    labels = _labels(source, label_map, row, place)
+    if task.scope == "span":
+        target = spans[0] if isinstance(spans, list) and spans else None
+        if not isinstance(target, dict):
+            raise DataError(f"{source.name} {place}: task {task.name!r} is asked of a span; the row has none.")
+        return [Finding(task.name, label, 1.0, int(target["start"]), int(target["end"])) for label in labels]
+    return [Finding(task.name, label, 1.0, 0, len(str(row["text"]))) for label in labels]
+
+
+def _labels(source: DataSource, label_map: LabelMap, row: Row, place: str) -> list[str]:
+    value = row.get(label_map.field)
+    values = value if isinstance(value, list) else [value]
+    mapped = [_mapped(source, label_map, str(v), place) for v in values]
+    return [label for label in mapped if label is not None]
+
+
+def _mapped(source: DataSource, label_map: LabelMap, value: str, place: str) -> str | None:
+    if value in label_map.labels:
+        return label_map.labels[value]
+    if value in label_map.ignore or "*" in label_map.ignore:
+        return None
+    raise DataError(f"{source.name} {place}: label {value!r} of field {label_map.field!r} is not mapped onto task {label_map.task!r}. Add it to labels or ignore.")
+
+
+def _without_overlap(gold: list[Finding], pack: Pack) -> tuple[Finding, ...]:
+    """The findings, of overlapping spans of one task only the longest: BIO tags hold no overlap."""
+    kept: list[Finding] = []
+    for finding in sorted(set(gold), key=lambda f: (f.start - f.end, f.start, f.label)):
+        spans = pack.tasks[finding.task].kind == "spans"
+        if not spans or not any(k.task == finding.task and k.start < finding.end and finding.start < k.end for k in kept):
+            kept.append(finding)
+    return tuple(sorted(kept, key=lambda f: (f.task, f.start, f.end, f.label)))

@@ -1,0 +1,99 @@
+"""Heads: linear answers from token states, in numpy. No torch here: workers import this.
+
+With mean pooling and a linear head a range's logit is exactly the mean of its tokens' logits, so
+all heads are applied to all tokens in one product, and ranges are means of its rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.encode import Floats, Tokens
+from suites.types import Finding, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One task's linear layer. Shapes: weight (n_outputs, hidden), bias (n_outputs,).
+
+    `temperature` divides the logits (Guo et al. 2017, arXiv:1706.04599). A tag is given when its
+    score reaches `threshold`.
+    """
+
+    task: Task
+    weight: Floats
+    bias: Floats
+    temperature: float = 1.0
+    threshold: float = 0.5
+
+
+def n_outputs(task: Task) -> int:
+    """Outputs of a task's head: one a label; for spans the BIO tags O, B-x, I-x."""
+    return 2 * len(task.labels) + 1 if task.kind == "spans" else len(task.labels)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
+
+
+def pooled(token_logits: Floats, ranges: list[slice]) -> Floats:
+    """Mean logit rows of token ranges. Shape: (n_ranges, n_outputs); zeros for a range without tokens."""
+    rows = [token_logits[r].mean(axis=0) if r.stop > r.start else np.zeros(token_logits.shape[1], np.float32) for r in ranges]
+    return np.asarray(rows, np.float32).reshape(len(ranges), token_logits.shape[1])
+
+
+def answer_ranges(head: Head, token_logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
+    """Findings of a choice or tags task over character ranges: a document, sentences or spans."""
+    logits = pooled(token_logits, [tokens.between(a, b) for a, b in ranges]) + head.bias
+    if head.task.kind == "choice":
+        scores = softmax(logits / head.temperature)
+        best = scores.argmax(axis=1)
+        return [_finding(head.task, int(k), scores[i, k], a, b) for i, ((a, b), k) in enumerate(zip(ranges, best, strict=True))]
+    scores = sigmoid(logits / head.temperature)
+    rows, labels = np.nonzero(scores >= head.threshold)
+    return [_finding(head.task, int(k), scores[i, k], *ranges[i]) for i, k in zip(rows, labels, strict=True)]
+
+
+def answer_spans(head: Head, token_logits: Floats, tokens: Tokens) -> list[Finding]:
+    """Findings of a spans task: the best tag of each word's first piece, runs joined.
+
+    A span's score is the geometric mean of its words' tag scores. I-x that follows no x begins a
+    span, as in the usual conlleval reading.
+    """
+    if not len(tokens):
+        return []
+    first = np.flatnonzero(np.diff(tokens.words, prepend=-2))
+    scores = softmax((token_logits[first] + head.bias) / head.temperature)
+    best = scores.argmax(axis=1)
+    last_pieces = np.append(first[1:], len(tokens)) - 1
+    findings: list[Finding] = []
+    run: list[int] = []
+    for word in np.flatnonzero(best):
+        label, begins = (best[word] - 1) // 2, best[word] % 2 == 1
+        continues = run and word == run[-1] + 1 and not begins and (best[run[0]] - 1) // 2 == label
+        if not continues and run:
+            findings.append(_span(head.task, run, best, scores, tokens, first, last_pieces))
+            run = []
+        run.append(int(word))
+    if run:
+        findings.append(_span(head.task, run, best, scores, tokens, first, last_pieces))
+    return findings
+
+
+def _span(task: Task, run: list[int], best: np.ndarray, scores: Floats, tokens: Tokens, first: np.ndarray, last: np.ndarray) -> Finding:
+    score = float(np.exp(np.mean(np.log(scores[run, best[run]]))))
+    start, end = int(tokens.starts[first[run[0]]]), int(tokens.ends[last[run[-1]]])
+    return _finding(task, int((best[run[0]] - 1) // 2), score, start, end)
+
+
+def _finding(task: Task, label: int, score: float, start: int, end: int) -> Finding:
+    # four digits: more would be noise of the arithmetic, and would differ between batches
+    return Finding(task.name, task.labels[label], round(float(score), 4), start, end)

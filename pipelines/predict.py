@@ -1,0 +1,139 @@
+"""A document's findings: clean, windows, one encoder pass, heads, rules, refine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
+from pipelines.engine import Engine, OpenVinoEngine
+from pipelines.heads import Head, answer_ranges, answer_spans
+from pipelines.rules import Rules
+from pipelines.student import Student, check_fits
+from suites.discover import Pack
+from suites.hooks import Hooks, load_hooks
+from suites.types import Document, Finding, TextLimits
+
+CHUNK = 64  # documents whose windows are batched together
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of one document: its findings, or the stage and code of its failure."""
+
+    document_id: str
+    findings: tuple[Finding, ...] = ()
+    stage: str = ""
+    code: str = ""
+    reason: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Gold ranges to answer in place of found ones, for evaluation: sentences, and spans by task."""
+
+    sentences: Sequence[tuple[int, int]] | None = None
+    spans: Mapping[str, Sequence[Finding]] | None = None
+
+
+class Predictor:
+    """A student ready to read. The same object serves the command line, the workers and evaluation."""
+
+    def __init__(self, pack: Pack, heads: Sequence[Head], encoder: TextEncoder, engine: Engine, rules: Rules, hooks: Hooks, limits: TextLimits) -> None:
+        self.pack = pack
+        self._heads = tuple(heads)
+        self._encoder = encoder
+        self._engine = engine
+        self._rules = rules
+        self._hooks = hooks
+        self._limits = limits
+        # all heads as one product; the bias is added once per range, not per token
+        self._weights = np.concatenate([h.weight for h in self._heads]).T.copy()
+        offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
+        self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
+
+    def predict(self, documents: Sequence[Document], given: Mapping[str, Given] | None = None) -> Iterator[Reading]:
+        """One reading a document, in order. A document that fails does not touch its neighbours."""
+        rest = iter(documents)
+        while chunk := list(islice(rest, CHUNK)):
+            yield from self._read_chunk(chunk, given or {})
+
+    def _read_chunk(self, chunk: Sequence[Document], given: Mapping[str, Given]) -> Iterator[Reading]:
+        cleaned = [self._clean(d) for d in chunk]
+        texts = [c for c in cleaned if isinstance(c, str)]
+        tokens = iter(self._encoder.tokens(texts))
+        prepared = [next(tokens) if isinstance(c, str) else None for c in cleaned]
+        states = iter(self.token_states([t for t in prepared if t is not None]))
+        for document, text, toks in zip(chunk, cleaned, prepared, strict=True):
+            if isinstance(text, Reading) or toks is None:
+                yield text if isinstance(text, Reading) else Reading(document.id)
+                continue
+            yield self._answer(document, text, toks, next(states), given.get(document.id, Given()))
+
+    def _clean(self, document: Document) -> str | Reading:
+        if len(document.text) > self._limits.max_chars:
+            reason = f"{len(document.text)} characters, the pack reads at most {self._limits.max_chars}: raise [text] max_chars or split the document"
+            return Reading(document.id, stage="clean", code="too_long", reason=reason)
+        try:
+            text = self._hooks.clean(document.text)
+        except Exception as error:  # a pack's code: whatever it raises is this document's failure alone
+            return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() raised {type(error).__name__}")
+        if len(text) != len(document.text):
+            return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
+        return text
+
+    def token_states(self, texts: Sequence[Tokens]) -> Iterator[Floats]:
+        """Stitched hidden states of each text. Shape of each: (n_tokens, hidden)."""
+        plans: list[list[Window]] = [list(windows(len(t), self._limits.window_tokens, self._limits.overlap_tokens)) for t in texts]
+        rows: list[Ints] = [self._encoder.window_ids(t, w) for t, plan in zip(texts, plans, strict=True) for w in plan]
+        states = iter(self._engine.states(rows))
+        for plan in plans:
+            parts = [next(states)[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for w in plan]
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _answer(self, document: Document, text: str, tokens: Tokens, states: Floats, given: Given) -> Reading:
+        logits = states @ self._weights
+        try:
+            sentences, ruled = self._rules.read(text)
+        except Exception as error:
+            return Reading(document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
+        found = [*ruled, *self._answer_heads(text, tokens, logits, sentences, given)]
+        try:
+            refined = self._hooks.refine(text, found)
+        except Exception as error:
+            return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
+        return Reading(document.id, tuple(sorted(refined, key=lambda f: (f.task, f.start, f.end, f.label))))
+
+    def _answer_heads(self, text: str, tokens: Tokens, logits: Floats, sentences: list[tuple[int, int]], given: Given) -> list[Finding]:
+        found: list[Finding] = []
+        for head in self._heads:
+            columns = logits[:, self._columns[head.task.name]]
+            if head.task.kind == "spans":
+                found += answer_spans(head, columns, tokens)
+            elif head.task.scope == "document":
+                found += answer_ranges(head, columns, tokens, [(0, len(text))])
+            elif head.task.scope == "sentence":
+                found += answer_ranges(head, columns, tokens, list(given.sentences if given.sentences is not None else sentences))
+        for head in self._heads:  # last: they ask about spans that were found above
+            if head.task.scope == "span":
+                parents = (given.spans or {}).get(head.task.name)
+                if parents is None:
+                    parents = [f for f in found if f.task == head.task.of and (not head.task.of_labels or f.label in head.task.of_labels)]
+                found += answer_ranges(head, logits[:, self._columns[head.task.name]], tokens, [(f.start, f.end) for f in parents])
+        return found
+
+
+def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, precision: str = "f32", trusted: Sequence[str] = ()) -> Predictor:
+    """A predictor over a student's exported graph, after checking that it fits the pack."""
+    check_fits(student, pack)
+    encoder = TextEncoder(student.folder)
+    engine = OpenVinoEngine(student.folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=n_threads, precision=precision)
+    rules = Rules(pack.folder, pack.manifest.language)
+    return Predictor(pack, student.heads, encoder, engine, rules, load_hooks(pack, trusted), student.birth.text)

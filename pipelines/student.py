@@ -1,0 +1,113 @@
+"""A student as a folder: an ordinary Hugging Face encoder, heads, calibration and the exported graph."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from pipelines.heads import Head, n_outputs
+from pipelines.sources import sha256
+from suites.discover import Pack
+from suites.errors import StudentError
+from suites.types import Task, TextLimits
+
+# the files that decide every answer; the id is derived from them
+CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors", "student.json", "calibration.json")
+SUMS = "SHA256SUMS"
+
+
+class Birth(BaseModel):
+    """student.json: what the student was made from, and what it answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pack: str
+    pack_version: str
+    pack_digest: str
+    source: str
+    layers: tuple[int, ...]
+    seed: int
+    data: tuple[str, ...]
+    text: TextLimits
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A loaded student. Its encoder is in `folder`/encoder.xml; `heads` are small arrays."""
+
+    id: str
+    folder: Path
+    birth: Birth
+    heads: tuple[Head, ...]
+
+
+def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
+    """Writes heads.safetensors, calibration.json and student.json."""
+    arrays = {}
+    for head in heads:
+        arrays[f"{head.task.name}.weight"] = np.ascontiguousarray(head.weight, np.float32)
+        arrays[f"{head.task.name}.bias"] = np.ascontiguousarray(head.bias, np.float32)
+    save_file(arrays, folder / "heads.safetensors")
+    calibration = {h.task.name: {"temperature": h.temperature, "threshold": h.threshold} for h in heads}
+    (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
+    (folder / "student.json").write_text(birth.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def seal(folder: Path, pack_name: str) -> str:
+    """Writes SHA256SUMS over the core files and the graph; gives the id: pack name and 12 hex digits."""
+    names = [*CORE, "encoder.xml", "encoder.bin"]
+    (folder / SUMS).write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in names), encoding="utf-8")
+    return _id(folder, pack_name)
+
+
+def _id(folder: Path, pack_name: str) -> str:
+    lines = [line for line in (folder / SUMS).read_text(encoding="utf-8").splitlines() if line.split("  ")[1] in CORE]
+    return f"{pack_name}-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:12]}"
+
+
+def load_student(folder: Path) -> Student:
+    """The student in a folder, every file checked against SHA256SUMS. Raises StudentError."""
+    if not (folder / SUMS).is_file():
+        raise StudentError(f"{folder}: no student here ({SUMS} not found). `manage.py finetune PACK` makes one.", "no_student")
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file() or sha256(path) != expected:
+            raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
+    try:
+        birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))
+        arrays = load_file(folder / "heads.safetensors")
+        calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+        heads = tuple(
+            Head(t, arrays[f"{t.name}.weight"], arrays[f"{t.name}.bias"], calibration[t.name]["temperature"], calibration[t.name]["threshold"])
+            for t in birth.tasks
+        )
+    except (ValidationError, ValueError, KeyError, SafetensorError) as error:
+        raise StudentError(f"{folder}: unreadable student: {type(error).__name__}. Fine-tune again.", "student_damaged") from None
+    for head in heads:
+        if head.weight.shape[0] != n_outputs(head.task):
+            raise StudentError(f"{folder}: head {head.task.name!r} has {head.weight.shape[0]} outputs, its task {n_outputs(head.task)}.", "student_damaged")
+    return Student(_id(folder, birth.pack), folder, birth, heads)
+
+
+def check_fits(student: Student, pack: Pack) -> None:
+    """Raises StudentError unless the student answers the pack's tasks as they are now.
+
+    Labels may have been appended to the pack since; a changed order or a removed label may not.
+    """
+    for head in student.heads:
+        task = pack.tasks.get(head.task.name)
+        if task is None or task.labels[: len(head.task.labels)] != head.task.labels or task.kind != head.task.kind or task.scope != head.task.scope:
+            raise StudentError(
+                f"Student {student.id} answers {head.task.name!r} with other labels than pack {pack.name!r} has now. Fine-tune again: manage.py finetune {pack.name}",
+                "student_outdated",
+            )

@@ -1,0 +1,82 @@
+"""An example as arrays to train on: its windows, and per task which tokens answer what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
+from pipelines.heads import n_outputs
+from suites.types import Example, Finding, Task, TextLimits
+
+IGNORED = -100  # torch's label of a position without loss
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one task wants of one example.
+
+    Ranges tasks: `ranges` are token ranges; `wanted` holds a label number a range (choice) or a
+    row of zeros and ones (tags). Span tasks: `wanted` is a BIO tag number a token, IGNORED where
+    the token is not the first piece of its word; `ranges` is empty.
+    """
+
+    ranges: tuple[slice, ...]
+    wanted: Ints | Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example ready to train on. `rows[i]` are the ids of `plan[i]`, [CLS] and [SEP] included."""
+
+    rows: tuple[Ints, ...]
+    plan: tuple[Window, ...]
+    n_tokens: int
+    targets: dict[str, Target]
+
+    @property
+    def n_padded(self) -> int:
+        return sum(len(row) for row in self.rows)
+
+
+def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits) -> list[Encoded]:
+    """The examples as arrays, in order."""
+    encoded = []
+    for example, tokens in zip(examples, encoder.tokens([e.document.text for e in examples]), strict=True):
+        plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
+        rows = tuple(encoder.window_ids(tokens, w) for w in plan)
+        targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}
+        encoded.append(Encoded(rows, plan, len(tokens), targets))
+    return encoded
+
+
+def _target(task: Task, example: Example, tokens: Tokens) -> Target:
+    gold = [f for f in example.gold if f.task == task.name]
+    number = {label: i for i, label in enumerate(task.labels)}
+    if task.kind == "spans":
+        return Target((), bio_tags(gold, number, tokens))
+    if task.kind == "choice":
+        ranges = tuple(tokens.between(f.start, f.end) for f in gold)
+        kept = [i for i, r in enumerate(ranges) if r.stop > r.start]
+        return Target(tuple(ranges[i] for i in kept), np.asarray([number[gold[i].label] for i in kept], np.int32))
+    places = sorted({(f.start, f.end) for f in gold} or {(0, len(example.document.text))})
+    wanted = np.zeros((len(places), n_outputs(task)), np.float32)
+    for finding in gold:
+        wanted[places.index((finding.start, finding.end)), number[finding.label]] = 1.0
+    return Target(tuple(tokens.between(a, b) for a, b in places), wanted)
+
+
+def bio_tags(gold: Sequence[Finding], number: dict[str, int], tokens: Tokens) -> Ints:
+    """Tag numbers: 0 outside, 2k+1 begins label k, 2k+2 is inside. A range that cuts a word takes it whole."""
+    tags = np.zeros(len(tokens), np.int32)
+    for finding in gold:
+        touched = np.flatnonzero((tokens.ends > finding.start) & (tokens.starts < finding.end))
+        if len(touched):
+            words = tokens.words[touched]
+            inside = np.flatnonzero(np.isin(tokens.words, words))
+            tags[inside] = 2 * number[finding.label] + 2
+            tags[tokens.words == words[0]] = 2 * number[finding.label] + 1
+    tags[np.flatnonzero(np.diff(tokens.words, prepend=-2) == 0)] = IGNORED
+    return tags

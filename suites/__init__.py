@@ -1,0 +1,1 @@
+"""The pack contract in files, and the domain packs in folders. Imports nothing but pydantic."""

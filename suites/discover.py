@@ -1,0 +1,136 @@
+"""Finding packs: folders under suites/ and pip packages, read as data without importing them."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata, util
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from suites.errors import PackError, unknown
+from suites.types import Manifest, Task
+
+ENTRY_POINT_GROUP = "stillhouse.packs"
+SUITES = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One domain: its manifest and the folder it lies in. `origin` is `folder` or `pip:NAME`."""
+
+    manifest: Manifest
+    folder: Path
+    origin: str = "folder"
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        return {task.name: task for task in self.manifest.task}
+
+    @property
+    def student_tasks(self) -> list[Task]:
+        """The tasks that the student answers, in the manifest's order."""
+        return [task for task in self.manifest.task if task.answered_by == "student"]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the files that decide what a document's findings are."""
+        digest = hashlib.sha256()
+        for name in ("pack.toml", "rules.jsonl", "hooks.py"):
+            path = self.folder / name
+            digest.update(name.encode() + b"\0" + (path.read_bytes() if path.exists() else b"") + b"\0")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class BrokenPack:
+    """A folder that looks like a pack but cannot be used, and why."""
+
+    name: str
+    folder: Path
+    origin: str
+    reason: str
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in `folder`/pack.toml. Raises PackError naming file, key and remedy."""
+    path = folder / "pack.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PackError(f"{path}: not found. A pack is a folder with a pack.toml.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PackError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise PackError(f"{path}: {_first(error)} See docs/packs.md.") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem of a pydantic error in one sentence: key path and reason."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "manifest"
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    return f"{place}: {first['msg']}.{more}"
+
+
+def discover(folders: Iterable[Path] = (), *, suites: Path = SUITES) -> tuple[dict[str, Pack], list[BrokenPack]]:
+    """All packs by name, and the broken ones with their reasons.
+
+    Looks in `suites`, in every further folder of packs given, and at entry points of the group
+    `stillhouse.packs`. Two packs of one name are an error that names both places.
+    """
+    packs: dict[str, Pack] = {}
+    broken: list[BrokenPack] = []
+    for folder, origin in _candidates(suites, folders):
+        try:
+            manifest = read_manifest(folder)
+        except PackError as error:
+            broken.append(BrokenPack(folder.name, folder, origin, error.message))
+            continue
+        if manifest.name != folder.name and origin == "folder":
+            reason = f"{folder}: the manifest's name is {manifest.name!r}, the folder's {folder.name!r}. Make them the same."
+            broken.append(BrokenPack(folder.name, folder, origin, reason))
+            continue
+        if other := packs.get(manifest.name):
+            raise PackError(
+                f"Two packs are named {manifest.name!r}: {other.folder} ({other.origin}) and {folder} ({origin}). Rename or remove one.",
+                "pack_clash",
+            )
+        packs[manifest.name] = Pack(manifest, folder, origin)
+    return dict(sorted(packs.items())), broken
+
+
+def _candidates(suites: Path, folders: Iterable[Path]) -> Iterable[tuple[Path, str]]:
+    for root in (suites, *folders):
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if (path / "pack.toml").is_file():
+                yield path, "folder"
+    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        # find_spec of a top-level package imports nothing; its code runs only if hooks are trusted
+        spec = util.find_spec(entry.module.split(".")[0])
+        if spec is None or not spec.submodule_search_locations:
+            yield Path(entry.value), f"pip:{entry.name}"
+            continue
+        root = Path(next(iter(spec.submodule_search_locations)))
+        yield root.joinpath(*entry.module.split(".")[1:]), f"pip:{entry.name}"
+
+
+def find_pack(name: str, folders: Iterable[Path] = ()) -> Pack:
+    """The pack of that name. Raises PackError that lists the known ones, or the reason it is broken."""
+    packs, broken = discover(folders)
+    if name in packs:
+        return packs[name]
+    for pack in broken:
+        if pack.name == name:
+            raise PackError(f"Pack {name!r} is broken: {pack.reason}")
+    raise PackError(unknown("pack", name, packs), "no_pack")

@@ -1,0 +1,56 @@
+"""A pack's shipped samples as examples, and the split of a document by the hash of its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from suites.discover import Pack
+from suites.errors import PackError
+from suites.types import Document, Example, Finding
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+def split_of(document_id: str) -> Split:
+    """The split of a document: 70 % train, 15 % dev, 15 % test, by SHA-256 of its id, so it never moves."""
+    share = int.from_bytes(hashlib.sha256(document_id.encode()).digest()[:4], "big") / 2**32
+    return "train" if share < 0.70 else "dev" if share < 0.85 else "test"
+
+
+def read_samples(pack: Pack, split: Split | None = None) -> list[Example]:
+    """The pack's samples, all or of one split. Raises PackError naming the line."""
+    path = pack.folder / "samples.jsonl"
+    examples = list(_examples(path, pack))
+    return [e for e in examples if split is None or split_of(e.document.id) == split]
+
+
+def _examples(path: Path, pack: Pack) -> Iterator[Example]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise PackError(f"{path}: not found. A pack ships gold-labelled samples.") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _example(line, f"{path}:{number}", pack)
+
+
+def _example(line: str, place: str, pack: Pack) -> Example:
+    try:
+        row = json.loads(line)
+        document = Document(row["id"], row["text"], row.get("meta", {}))
+        gold = tuple(Finding(f["task"], f["label"], 1.0, f["start"], f["end"]) for f in row["findings"])
+        tasks = frozenset(row.get("tasks", pack.tasks))
+    except (ValueError, KeyError, TypeError) as error:
+        raise PackError(f"{place}: wants {{id, text, findings: [{{task, label, start, end}}]}}: {type(error).__name__}.") from None
+    for finding in gold:
+        task = pack.tasks.get(finding.task)
+        if task is None or finding.label not in task.labels:
+            raise PackError(f"{place}: {finding.task!r}/{finding.label!r} is no task and label of pack {pack.name!r}.")
+        if not 0 <= finding.start < finding.end <= len(document.text):
+            raise PackError(f"{place}: range {finding.start}..{finding.end} lies outside the text of {len(document.text)} characters.")
+    return Example(document, gold, tasks)
