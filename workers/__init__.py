@@ -1,0 +1,1 @@
+"""Where and when a student runs: settings, store, queue, broker, Celery, and the command line."""

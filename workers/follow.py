@@ -1,0 +1,84 @@
+"""Jobs as people see them: found by number or name, as rows, and followed until they end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select
+
+from pipelines.progress import OnProgress
+from suites.errors import UsageError, unknown
+from workers.queue import TERMINAL, Counts, counts
+from workers.store import Store
+from workers.tables import documents, failures, jobs, rejects, sources
+
+POLL_S = 0.25
+
+
+def find_job(connection: Connection, wanted: str) -> int:
+    """The id of a job given by number or name. Raises UsageError listing the latest ones."""
+    by = jobs.c.id == int(wanted) if wanted.isdecimal() and len(wanted) < 18 else jobs.c.name == wanted
+    found = connection.execute(select(jobs.c.id).where(by)).scalar()
+    if found is None:
+        known = connection.execute(select(jobs.c.id, jobs.c.name).order_by(jobs.c.id.desc()).limit(10)).all()
+        raise UsageError(unknown("job", wanted, [f"{row.id} ({row.name})" for row in known]), "no_job")
+    return int(found)
+
+
+def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str, object]]:
+    """One row a job, newest first: state, counts, documents a second."""
+    query = select(jobs).order_by(jobs.c.id.desc())
+    if job_id is not None:
+        query = query.where(jobs.c.id == job_id)
+    rows = []
+    for job in connection.execute(query.limit(50)):
+        count = counts(connection, job.id)
+        seconds = job.finished_at - job.submitted_at if job.finished_at else None
+        rows.append(
+            {
+                "job": job.id,
+                "name": job.name,
+                "pack": job.pack,
+                "student": job.student_id,
+                "state": job.state,
+                **{k: v for k, v in asdict(count).items() if k != "leased"},
+                "adds_up": count.conserved,
+                "submitted": datetime.fromtimestamp(job.submitted_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                "docs_per_s": round(count.done / seconds, 1) if seconds else None,
+            }
+        )
+    return rows
+
+
+def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[], None] = lambda: None) -> tuple[str, Counts]:
+    """Waits until the job ends; gives its state and counts. `check` may raise to end the waiting."""
+    while True:
+        with store.reading() as connection:
+            state = str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+            count = counts(connection, job_id)
+        on_progress("read", count.accepted - count.pending, count.accepted)
+        if state in TERMINAL:
+            return state, count
+        check()
+        time.sleep(POLL_S)
+
+
+def failure_rows(connection: Connection, job_id: int | None, limit: int) -> list[dict[str, object]]:
+    """Documents that could not be read."""
+    query = select(failures.c.job_id, documents.c.key, failures.c.stage, failures.c.code, failures.c.reason, failures.c.attempts)
+    query = query.join(documents, documents.c.id == failures.c.document_id).order_by(failures.c.id).limit(limit)
+    if job_id is not None:
+        query = query.where(failures.c.job_id == job_id)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def reject_rows(connection: Connection, job_id: int | None, limit: int) -> list[dict[str, object]]:
+    """Rows that never became documents."""
+    query = select(sources.c.job_id, rejects.c.place, rejects.c.code, rejects.c.reason, rejects.c.remedy)
+    query = query.join(sources, sources.c.id == rejects.c.source_id).order_by(rejects.c.id).limit(limit)
+    if job_id is not None:
+        query = query.where(sources.c.job_id == job_id)
+    return [dict(row._mapping) for row in connection.execute(query)]

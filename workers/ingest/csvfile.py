@@ -1,0 +1,158 @@
+"""CSV and TSV: a header with `text`, an optional `id`, any other columns as metadata."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from workers.ingest.files import AS_UTF8, line_bytes, line_too_long, lines, rows_of
+from workers.ingest.rows import Reject, Row, checked, meta_of, names
+
+FIELD_LINES = 2_000  # a quoted field over more lines is an unclosed quote that would swallow the rest of the file
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The fields of one record, the line it starts at, and what was wrong with its lines."""
+
+    line: int
+    fields: list[str]
+    fault: Reject | None
+
+
+class _Unclosed(Exception):
+    """A record has run over its bound of lines or characters."""
+
+
+class _Feed:
+    """The decoded lines for the csv parser, which asks for one after another until a record is whole.
+
+    A line with a fault still goes through, so that the parser keeps its place between the quotes:
+    bad bytes as surrogates, an overlong line as a stand-in with the same parity of quotes.
+    """
+
+    def __init__(self, file: BinaryIO, label: str, max_chars: int) -> None:
+        self._label = label
+        self._bound = line_bytes(max_chars)
+        self._lines = lines(file, label, self._bound)
+        self.has_ended = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A new record starts."""
+        self.line, self.n_lines, self._n_chars = 0, 0, 0
+        self.fault: Reject | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if line is None:
+            self.has_ended = True
+            raise StopIteration
+        self.line = self.line or line.number
+        if line.is_cut:
+            self._blame(line_too_long(f"{self._label}:{self.line}", line.n_bytes, self._bound))
+            text = '"\n' if line.has_odd_quotes else "\n"
+        else:
+            text = self._decoded(line.data, line.number)
+        self.n_lines += 1
+        self._n_chars += len(text)
+        if self.n_lines > FIELD_LINES or self._n_chars > self._bound:
+            raise _Unclosed
+        return text
+
+    def _decoded(self, data: bytes, number: int) -> str:
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            self._blame(Reject(f"{self._label}:{self.line}", "bad_encoding", f"Byte {error.start} of line {number} is not UTF-8.", AS_UTF8))
+            return data.decode("utf-8", "surrogateescape")
+
+    def _blame(self, fault: Reject) -> None:
+        self.fault = self.fault or fault
+
+
+def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
+    """The rows of a CSV file, or of a TSV file where the suffix says so."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return rows_of(path, label, lambda file: _rows(file, label, delimiter, max_chars))
+
+
+def _rows(file: BinaryIO, label: str, delimiter: str, max_chars: int) -> Iterator[Row]:
+    header: list[str] | None = None
+    for record in _records(file, label, delimiter, max_chars):
+        if isinstance(record, Reject):
+            yield record
+        elif header is None:
+            header = _header(record.fields)
+            if refusal := record.fault or _bad_header(label, header):
+                yield refusal
+                return
+        else:
+            yield record.fault or _row(record, header, f"{label}:{record.line}", max_chars)
+
+
+def _records(file: BinaryIO, label: str, delimiter: str, max_chars: int) -> Iterator[_Record | Reject]:
+    """The records of the file; a broken quote ends it, for no one can say where the next record starts."""
+    feed = _Feed(file, label, max_chars)
+    _allow_fields_of(line_bytes(max_chars))
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    while True:
+        feed.begin()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except _Unclosed:
+            yield _unclosed(label, feed)
+            return
+        except csv.Error:  # its message may quote the line
+            yield _unclosed(label, feed) if feed.has_ended else _bad_quotes(label, feed)
+            return
+        if fields or feed.fault:
+            yield _Record(feed.line, fields, feed.fault)
+
+
+def _allow_fields_of(n_chars: int) -> None:
+    # the csv module has one limit per process, 131,072 characters to begin with; ours are bounded by _Feed, so it is only raised
+    if csv.field_size_limit() < n_chars:
+        csv.field_size_limit(n_chars)
+
+
+def _header(fields: list[str]) -> list[str]:
+    """The column names; a nameless column, as data frames write for their index, is called by its number."""
+    return [name.strip() or f"column_{number}" for number, name in enumerate(fields, start=1)]
+
+
+def _bad_header(label: str, header: list[str]) -> Reject | None:
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
+        shown = names(header if len(twice) == len(header) else twice)
+        return Reject(f"{label}:1", "bad_header", f"Columns that stand twice in the header: {shown}.", "Give each column a name of its own.")
+    if "text" not in header:
+        remedy = "Rename the column that holds the text to 'text' (.csv is separated by commas, .tsv by tabs)."
+        return Reject(label, "no_text", f"The header has no column 'text'. Its columns: {names(header)}.", remedy)
+    return None
+
+
+def _row(record: _Record, header: list[str], place: str, max_chars: int) -> Row:
+    if len(record.fields) != len(header):
+        reason = f"The row has {len(record.fields)} of {len(header)} fields."
+        return Reject(place, "ragged_row", reason, "Quote fields that hold the separator or a line break.")
+    row: dict[str, object] = dict(zip(header, record.fields, strict=True))
+    return checked(place, row.get("id"), row["text"], meta_of(row), max_chars)
+
+
+def _unclosed(label: str, feed: _Feed) -> Reject:
+    reason = f"A quote in the row that starts at line {feed.line} is not closed within {feed.n_lines} lines; the file is not read further."
+    return Reject(f"{label}:{feed.line}", "csv_unclosed_quote", reason, 'Close it, and double each quote inside a field: "".')
+
+
+def _bad_quotes(label: str, feed: _Feed) -> Reject:
+    reason = f"The row that starts at line {feed.line} has a quote or line end where none may stand; the file is not read further."
+    return Reject(f"{label}:{feed.line}", "bad_csv", reason, 'Double each quote inside a field: "".')

@@ -1,0 +1,97 @@
+"""JSON lines, plain or gzipped: one object per line with `text`, and optional `id` and `meta`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+from workers.ingest.files import AS_UTF8, Line, line_bytes, line_too_long, lines, rows_of
+from workers.ingest.rows import Reject, Row, checked, kind_of, meta_of, names
+
+_REMEDY = "Write one JSON object per line, as RFC 8259 has it."
+
+
+class _NotStrict(Exception):
+    """JSON that Python would take and the store would not: the message says what."""
+
+
+def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
+    """The rows of a file of JSON lines; `.gz` is unpacked in passing, no line over the bound."""
+    if path.name.lower().endswith(".gz"):
+        return rows_of(path, label, lambda file: _gzipped_rows(file, label, max_chars))
+    return rows_of(path, label, lambda file: _rows(file, label, max_chars))
+
+
+def _gzipped_rows(file: BinaryIO, label: str, max_chars: int) -> Iterator[Row]:
+    try:
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield from _rows(cast(BinaryIO, unpacked), label, max_chars)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        yield Reject(label, "bad_gzip", "The gzip data is damaged or cut off; the rows before this point were read.", "Copy or pack the file again.")
+
+
+def _rows(file: BinaryIO, label: str, max_chars: int) -> Iterator[Row]:
+    bound = line_bytes(max_chars)
+    for line in lines(file, label, bound):
+        place = f"{label}:{line.number}"
+        if line.is_cut:
+            yield line_too_long(place, line.n_bytes, bound)
+        elif line.data.strip():
+            yield _row(line, place, max_chars)
+
+
+def _row(line: Line, place: str, max_chars: int) -> Row:
+    row = _parsed(line, place)
+    if isinstance(row, Reject):
+        return row
+    if "text" not in row:
+        return Reject(place, "no_text", f"The row has no 'text'. Its keys: {names(row)}.", "Rename the key that holds the text to 'text'.")
+    return checked(place, row.get("id"), row["text"], meta_of(row), max_chars)
+
+
+def _parsed(line: Line, place: str) -> dict[str, object] | Reject:
+    try:
+        row = _decoder().decode(line.data.rstrip(b"\r\n").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Reject(place, "bad_encoding", f"Byte {error.start} of line {line.number} is not UTF-8.", AS_UTF8)
+    except json.JSONDecodeError as error:  # its message may quote the line
+        return Reject(place, "bad_json", f"Not valid JSON at line {line.number}, column {error.colno}.", _REMEDY)
+    except _NotStrict as error:
+        return Reject(place, "bad_json", f"Line {line.number} {error}.", _REMEDY)
+    except RecursionError:
+        return Reject(place, "bad_json", f"Line {line.number} is nested too deep.", _REMEDY)
+    except ValueError:  # int() refuses more than 4,300 digits
+        return Reject(place, "bad_json", f"Line {line.number} has an integer of too many digits.", "Write such numbers as strings.")
+    if not isinstance(row, dict):
+        return Reject(place, "bad_row", f"The line holds {kind_of(row)}, not an object.", "Write one object with 'text' per line.")
+    return row
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        twice = [name for n, (name, _) in enumerate(pairs) if any(name == earlier for earlier, _ in pairs[:n])][:1]
+        raise _NotStrict(f"has a key twice: {names(twice)}")
+    return row
+
+
+def _constant(name: str) -> NoReturn:
+    raise _NotStrict(f"has {name}, which is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _NotStrict("has a number that is too large")
+    return number

@@ -1,0 +1,244 @@
+"""The queue in SQL: claims with a fence, completion in one transaction, the sweep of lapsed claims.
+
+The database is the truth; whatever the broker loses or doubles changes nothing here. Rules:
+
+- a claim raises the row's epoch; only the holder of that epoch may finish it (the fence);
+- findings, reading and the end of the work row are one transaction;
+- time is the database's clock alone;
+- a document whose earlier claim lapsed is claimed alone, so a poison document burns only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+
+from pipelines.predict import Reading
+from workers.tables import documents, failures, findings, jobs, now_s, readings, texts, work
+
+TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
+SETTLE_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One document held by this process until its lease lapses."""
+
+    work_id: int
+    epoch: int
+    attempts: int
+    document_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one claim got: documents of one job."""
+
+    job_id: int
+    pack: str
+    student_id: str
+    held: tuple[Claim, ...]
+
+
+def claim(connection: Connection, owner: str, limit: int, lease_s: float) -> Claims | None:
+    """Up to `limit` documents of the oldest waiting job, or one whose earlier claim lapsed; None: nothing waits."""
+    rows = _ready(connection, lost=True, limit=1) or _ready(connection, lost=False, limit=limit)
+    if not rows:
+        return None
+    ids = [row.id for row in rows]
+    taken = connection.execute(
+        update(work)
+        .where(work.c.id.in_(ids))
+        .values(state="leased", owner=owner, epoch=work.c.epoch + 1, attempts=work.c.attempts + 1, lease_until=now_s() + lease_s)
+        .returning(work.c.id, work.c.epoch, work.c.attempts, work.c.document_id)
+    ).all()
+    by_document = {t.document_id: t for t in taken}
+    bodies = connection.execute(select(texts.c.document_id, texts.c.text).where(texts.c.document_id.in_(by_document)).order_by(texts.c.document_id))
+    held = tuple(Claim(t.id, t.epoch, t.attempts, b.document_id, b.text) for b in bodies for t in [by_document[b.document_id]])
+    job = connection.execute(select(jobs.c.id, jobs.c.pack, jobs.c.student_id).where(jobs.c.id == rows[0].job_id)).one()
+    return Claims(job.id, job.pack, job.student_id, held)
+
+
+def _ready(connection: Connection, *, lost: bool, limit: int) -> Sequence[object]:
+    """Ready rows of one job, locked on PostgreSQL so that two claims never meet."""
+    fresh = work.c.n_lost > 0 if lost else work.c.n_lost == 0
+    ready = (work.c.state == "ready") & fresh
+    first = connection.execute(select(work.c.job_id).where(ready).order_by(work.c.id).limit(1).with_for_update(skip_locked=True)).scalar()
+    if first is None:
+        return []
+    return connection.execute(
+        select(work.c.id, work.c.job_id).where(ready, work.c.job_id == first).order_by(work.c.id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
+
+
+def renew(connection: Connection, held: Sequence[Claim], lease_s: float) -> None:
+    """Leases of documents still held, pushed on. Called only after a document was read: a hung process does not renew."""
+    connection.execute(update(work).where(_ours(held)).values(lease_until=now_s() + lease_s))
+
+
+def give_back(connection: Connection, held: Sequence[Claim]) -> None:
+    """Claims returned unread, as if never made: another process may take them at once."""
+    if held:
+        connection.execute(update(work).where(_ours(held)).values(state="ready", owner=None, lease_until=None, attempts=work.c.attempts - 1))
+
+
+def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, Reading]]) -> int:
+    """Writes findings and failures of documents that are still ours; gives how many the fence refused."""
+    if not done:
+        return 0
+    ended = {row.id for row in connection.execute(delete(work).where(_ours([c for c, _ in done])).returning(work.c.id))}
+    ours = [(c, r) for c, r in done if c.work_id in ended]
+    key = {"student_id": claims.student_id}
+    good = [(c, r) for c, r in ours if not r.failed]
+    bad = [(c, r) for c, r in ours if r.failed]
+    if good:
+        connection.execute(
+            insert(readings).values(read_at=now_s()),
+            [key | {"document_id": c.document_id, "job_id": claims.job_id, "epoch": c.epoch, "n_findings": len(r.findings)} for c, r in good],
+        )
+        if rows := [key | {"document_id": c.document_id} | asdict(f) for c, r in good for f in r.findings]:
+            connection.execute(insert(findings), rows)
+    if bad:
+        connection.execute(
+            insert(failures).values(failed_at=now_s()),
+            [
+                key | {"document_id": c.document_id, "job_id": claims.job_id, "stage": r.stage, "code": r.code, "reason": r.reason, "attempts": c.attempts}
+                for c, r in bad
+            ],
+        )
+    refused = len(done) - len(ours)
+    if refused:
+        connection.execute(update(jobs).where(jobs.c.id == claims.job_id).values(n_refused=jobs.c.n_refused + refused))
+    return refused
+
+
+def _ours(held: Sequence[Claim]) -> object:
+    """The fence: the row is still leased under the epoch that this process was given."""
+    return tuple_(work.c.id, work.c.epoch).in_([(c.work_id, c.epoch) for c in held]) & (work.c.state == "leased")
+
+
+def sweep(connection: Connection, max_attempts: int) -> int:
+    """Lapsed claims made ready again under a new epoch, or failures once attempts ran out. Gives their number."""
+    lapsed = connection.execute(
+        select(work).where(work.c.state == "leased", work.c.lease_until < now_s()).with_for_update(skip_locked=True)
+    ).all()
+    dead = [row for row in lapsed if row.n_lost + 1 >= max_attempts]
+    again = [row.id for row in lapsed if row.n_lost + 1 < max_attempts]
+    if again:
+        connection.execute(
+            update(work)
+            .where(work.c.id.in_(again))
+            .values(state="ready", owner=None, lease_until=None, epoch=work.c.epoch + 1, n_lost=work.c.n_lost + 1)
+        )
+    for row in dead:
+        connection.execute(delete(work).where(work.c.id == row.id))
+        reason = f"the claim lapsed {row.n_lost + 1} times: a crash, memory or a hang of the worker is suspected"
+        connection.execute(
+            insert(failures).values(
+                job_id=row.job_id,
+                document_id=row.document_id,
+                student_id=row.student_id,
+                stage="worker",
+                code="worker_lost",
+                reason=reason,
+                attempts=row.attempts,
+                failed_at=now_s(),
+            )
+        )
+    return len(lapsed)
+
+
+def settle(connection: Connection) -> list[int]:
+    """Ends the running jobs that have no work left, and gives their ids. Never green when anything failed."""
+    waiting = select(work.c.job_id).where(work.c.job_id == jobs.c.id).exists()
+    ended = connection.execute(select(jobs.c.id).where(jobs.c.state == "RUNNING", ~waiting)).scalars().all()
+    for job_id in ended:
+        count = counts(connection, job_id)
+        state = "COMPLETED" if not (count.failed or count.rejected) else "COMPLETED_WITH_ERRORS"
+        if count.failed and not count.done:
+            state = "FAILED"
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now_s()))
+    return list(ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A job in numbers. seen = accepted + duplicate + rejected; accepted = done + failed + cancelled + pending."""
+
+    seen: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    done: int
+    failed: int
+    cancelled: int
+    pending: int
+    leased: int
+    refused: int
+    findings: int
+
+    @property
+    def conserved(self) -> bool:
+        """Whether both laws hold."""
+        return self.seen == self.accepted + self.duplicate + self.rejected and self.accepted == self.done + self.failed + self.cancelled + self.pending
+
+
+def counts(connection: Connection, job_id: int) -> Counts:
+    """The numbers of one job, counted in one statement's snapshot each."""
+    from workers.tables import sources
+
+    read = connection.execute(
+        select(*(func.coalesce(func.sum(sources.c[f"n_{n}"]), 0) for n in ("seen", "accepted", "duplicate", "rejected"))).where(sources.c.job_id == job_id)
+    ).one()
+
+    def number(table: object, *where: object) -> object:
+        return select(func.count()).select_from(table).where(table.c.job_id == job_id, *where).scalar_subquery()  # type: ignore[arg-type, attr-defined]
+
+    # one statement, so one snapshot: a document is never counted twice while it moves
+    row = connection.execute(
+        select(
+            number(readings),
+            number(failures),
+            number(work),
+            number(work, work.c.state == "leased"),
+            select(func.coalesce(func.sum(readings.c.n_findings), 0)).where(readings.c.job_id == job_id).scalar_subquery(),
+            select(jobs.c.n_cancelled).where(jobs.c.id == job_id).scalar_subquery(),
+            select(jobs.c.n_refused).where(jobs.c.id == job_id).scalar_subquery(),
+        )
+    ).one()
+    done, failed, pending, leased, n_findings, cancelled, refused = (int(v or 0) for v in row)
+    return Counts(*(int(v) for v in read), done, failed, cancelled, pending, leased, refused, n_findings)
+
+
+def cancel(connection: Connection, job_id: int) -> int:
+    """Gives up the job's waiting and claimed documents; a claim in flight meets the fence. Gives their number."""
+    gone = connection.execute(delete(work).where(work.c.job_id == job_id)).rowcount
+    connection.execute(
+        update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), n_cancelled=jobs.c.n_cancelled + gone)
+    )
+    return gone
+
+
+def retry(connection: Connection, job_id: int) -> int:
+    """Makes work of the job's failed documents again. Gives their number."""
+    failed = connection.execute(delete(failures).where(failures.c.job_id == job_id).returning(failures.c.document_id, failures.c.student_id)).all()
+    if failed:
+        connection.execute(insert(work), [{"job_id": job_id, "document_id": f.document_id, "student_id": f.student_id} for f in failed])
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="RUNNING", finished_at=None))
+    return len(failed)
+
+
+def waiting_jobs(connection: Connection) -> list[int]:
+    """Jobs with documents that nobody holds."""
+    return list(connection.execute(select(work.c.job_id).where(work.c.state == "ready").distinct()).scalars())
+
+
+def document_keys(connection: Connection, job_id: int) -> dict[int, str]:
+    """The submitted ids of a job's documents that were read."""
+    rows = connection.execute(
+        select(documents.c.id, documents.c.key).join(readings, readings.c.document_id == documents.c.id).where(readings.c.job_id == job_id)
+    )
+    return {row.id: row.key for row in rows}

@@ -1,0 +1,79 @@
+"""What people see: tables on stdout, words and progress bars on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipelines.progress import OnProgress
+
+# control characters of a document's id must not reach a terminal: they can rewrite what was shown
+_CONTROLS = {i: "·" for i in (*range(32), *range(127, 160)) if i not in (9, 10)}
+
+
+def words(line: str) -> None:
+    """A line for people, on stderr."""
+    print(line.translate(_CONTROLS), file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Mapping[str, object]], *, title: str | None = None, columns: Sequence[str] | None = None) -> None:
+    """Rows as a table on stdout; nothing but a note on stderr when there are none."""
+    if not rows:
+        words("(no rows)")
+        return
+    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200)
+    names = list(columns or rows[0])
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
+        shown.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_cell(row.get(name))) for name in names))
+    console.print(shown)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}".rstrip("0").rstrip(".")
+    return str(value).translate(_CONTROLS)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[OnProgress]:
+    """A bar on stderr, driven by the calls of OnProgress. Where stderr is no terminal, a line now and then."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield _lines(quiet)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task: TaskID | None = None
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = bar.add_task(escape(what), total=total or None)
+            bar.update(task, description=escape(what), completed=done, total=total or None)
+
+        yield show
+
+
+def _lines(quiet: bool) -> OnProgress:
+    shown = -1
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // total if total else done // 1000
+        if not quiet and tenth != shown:
+            shown = tenth
+            words(f"  {what}: {done:,}/{total:,}" if total else f"  {what}: {done:,}")
+
+    return show

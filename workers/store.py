@@ -1,0 +1,125 @@
+"""Connections to the store: SQLite by pysqlite3 (a newer SQLite than Python's own), PostgreSQL by psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from suites.errors import SettingsError, StoreError
+
+# versions with the WAL-reset defect corrupt a database that several connections write (reliability notes)
+SAFE_SQLITE = ((3, 51, 3),)
+BUSY_MS = 30_000
+
+
+class Store:
+    """A database. `begin()` gives a connection in one writing transaction."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise SettingsError("[store] url: not a database URL. Expected sqlite:///FILE or postgresql://USER@HOST/DATABASE.") from None
+        if parsed.get_backend_name() == "sqlite":
+            self.engine = _sqlite(parsed.database or "")
+        elif parsed.get_backend_name() == "postgresql":
+            self.engine = _postgresql(url)
+        else:
+            raise SettingsError(f"[store] url: {parsed.get_backend_name()!r} is not supported. Expected sqlite or postgresql.")
+        self.url = parsed.render_as_string(hide_password=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back on an error. Raises StoreError."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that reads: on SQLite it takes no lock, so it never waits for a writer."""
+        with _translated(), self.engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Database errors as StoreError: the drivers' own messages quote rows, and rows hold text."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__
+        raise StoreError(_sentence(str(code), error), f"store_{str(code).lower()}") from None
+    except NoSuchModuleError as error:
+        raise SettingsError(f"[store] url: {error}") from None
+
+
+def _sentence(code: str, error: DBAPIError) -> str:
+    if error.connection_invalidated or type(error.orig).__name__ in ("OperationalError",) and code in ("OperationalError", "SQLITE_CANTOPEN"):
+        return "The database cannot be reached. Is it running, and is [store] url right?"
+    if code in ("SQLITE_BUSY", "55P03"):
+        return "The database is busy: another process holds it. Try again."
+    if code in ("SQLITE_FULL", "53100"):
+        return "The disk is full: nothing of the last step was stored. Free space, then run the command again."
+    if code == "42P01" or "no such table" in str(error.orig):
+        return "The store has no tables yet. Run: python manage.py migrate"
+    return f"The database refused ({type(error.orig).__name__}, {code})."
+
+
+def _sqlite(database: str) -> Engine:
+    import pysqlite3.dbapi2 as driver
+
+    if driver.sqlite_version_info < SAFE_SQLITE[0]:
+        raise StoreError(f"SQLite {driver.sqlite_version} can corrupt a database with several writers. Install pysqlite3 0.6.1 or newer: make setup")
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{database}", module=driver, hide_parameters=True, connect_args={"timeout": BUSY_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # take the write lock at once: a deferred one fails half-way when another writer came between
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reading") else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    options = "-c statement_timeout=60000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000"
+    connect_args = {"connect_timeout": 5, "keepalives_idle": 5, "options": options}
+    return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=connect_args)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], **values: Any) -> None:
+    """Inserts rows; those that are already there, by any unique key, are left as they are.
+
+    `values` are SQL expressions that all rows share, such as the database's time.
+    """
+    if rows:
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing(), list(rows))
+
+
+def ping(store: Store) -> str:
+    """The database's name and version."""
+    with store.reading() as connection:
+        sql = "select 'SQLite ' || sqlite_version()" if store.is_sqlite else "select 'PostgreSQL ' || current_setting('server_version')"
+        return str(connection.execute(text(sql)).scalar_one())

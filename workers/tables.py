@@ -1,0 +1,188 @@
+"""The tables of the store. Each column says what it holds: the data dictionary is made from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"}
+)
+
+# integer keys: a third of the cost of UUIDs on SQLite (docs/performance.md); SQLite counts only INTEGER up
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+class now_s(FunctionElement[float]):
+    """Seconds since 1970 on the database's clock, the only clock that leases know."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now_s, "sqlite")
+def _now_sqlite(element: now_s, compiler: Any, **options: Any) -> str:
+    return "unixepoch('subsec')"
+
+
+@compiles(now_s, "postgresql")
+def _now_postgresql(element: now_s, compiler: Any, **options: Any) -> str:
+    # clock_timestamp, not now(): the time of the statement, not of the transaction's start
+    return "extract(epoch from clock_timestamp())"
+
+
+def _key(table: str, comment: str, *, index: bool = False, primary_key: bool = False) -> Column[int]:
+    """A column that points at `table`'s id."""
+    return Column(f"{table.removesuffix('s')}_id", Key, ForeignKey(f"{table}.id"), nullable=False, index=index, primary_key=primary_key, comment=comment)
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number of the job"),
+    Column("name", String(200), nullable=False, unique=True, comment="name given by --job, or made from pack, student and paths"),
+    Column("pack", String(40), nullable=False, comment="pack that reads the documents"),
+    Column("student_id", String(80), nullable=False, comment="student that reads them, fixed when the job is made"),
+    Column("state", String(24), nullable=False, comment="OPEN while being filled, RUNNING, then COMPLETED, COMPLETED_WITH_ERRORS, FAILED or CANCELLED"),
+    Column("submitted_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("finished_at", Double, comment="when the last document was done"),
+    Column("n_cancelled", Integer, nullable=False, default=0, comment="documents given up by cancel"),
+    Column("n_refused", Integer, nullable=False, default=0, comment="writes of lapsed claims that the fence refused"),
+    comment="what users submitted",
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number of the reading of one file"),
+    _key("jobs", "job it was read for", index=True),
+    Column("label", Text, nullable=False, comment="file name as submitted"),
+    Column("size", BigInteger, nullable=False, comment="bytes"),
+    Column("n_seen", Integer, nullable=False, default=0, comment="rows seen = accepted + duplicate + rejected"),
+    Column("n_accepted", Integer, nullable=False, default=0, comment="documents that became work"),
+    Column("n_duplicate", Integer, nullable=False, default=0, comment="documents already read or waiting for this student"),
+    Column("n_rejected", Integer, nullable=False, default=0, comment="rows that could not become documents"),
+    Column("finished_at", Double, comment="when its last row was stored; NULL: interrupted"),
+    comment="files read, one row for each reading",
+)
+
+rejects = Table(
+    "rejects",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number"),
+    _key("sources", "reading of the file", index=True),
+    Column("place", Text, nullable=False, comment="file and row"),
+    Column("code", String(40), nullable=False, comment="what is wrong, machine-readable"),
+    Column("reason", Text, nullable=False, comment="what is wrong, without text"),
+    Column("remedy", Text, nullable=False, comment="what to do"),
+    comment="rows that never became a document",
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number of the document"),
+    Column("pack", String(40), nullable=False, comment="pack it was submitted to"),
+    Column("key", String(255), nullable=False, comment="its id as submitted, or file and row"),
+    Column("content_sha256", String(64), nullable=False, comment="SHA-256 of the text in UTF-8"),
+    Column("n_chars", Integer, nullable=False, comment="length of the text in code points"),
+    Column("meta", JSON, nullable=False, comment="metadata as submitted"),
+    Column("received_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    UniqueConstraint("pack", "key", "content_sha256"),
+    comment="documents without their text",
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    _key("documents", "document", primary_key=True),
+    Column("text", Text, nullable=False, comment="the document's text; analysts have no right to read this table"),
+    comment="the texts, apart from all else",
+)
+
+students = Table(
+    "students",
+    metadata,
+    Column("id", String(80), primary_key=True, comment="id derived from the student's files"),
+    Column("pack", String(40), nullable=False, comment="its pack"),
+    Column("state", String(20), nullable=False, comment="primary: the one shown in the views; retired otherwise"),
+    Column("seen_at", Double, nullable=False, comment="when this store first met it"),
+    comment="students whose findings lie in this store",
+)
+
+work = Table(
+    "work",
+    metadata,
+    Column("id", Key, primary_key=True, comment="order of reading"),
+    _key("jobs", "job", index=True),
+    _key("documents", "document to be read"),
+    Column("student_id", String(80), nullable=False, comment="student to read it"),
+    Column("state", String(10), nullable=False, default="ready", comment="ready or leased"),
+    Column("epoch", Integer, nullable=False, default=0, comment="fence: rises with every claim and every lapse"),
+    Column("attempts", Integer, nullable=False, default=0, comment="claims so far"),
+    Column("n_lost", Integer, nullable=False, default=0, comment="claims that lapsed: a lost document is read alone"),
+    Column("owner", String(80), comment="process that holds the claim"),
+    Column("lease_until", Double, comment="when the claim lapses, database clock"),
+    UniqueConstraint("document_id", "student_id"),
+    Index("ix_work_state_n_lost_id", "state", "n_lost", "id"),
+    comment="documents that still have to be read; a row goes when its findings are written",
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    _key("documents", "document", primary_key=True),
+    Column("student_id", String(80), primary_key=True, comment="student that read it"),
+    _key("jobs", "job", index=True),
+    Column("epoch", Integer, nullable=False, comment="epoch of the claim that wrote it"),
+    Column("n_findings", Integer, nullable=False, comment="findings written with it"),
+    Column("read_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    comment="documents that were read, one row a document and student",
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number"),
+    Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document"),
+    Column("student_id", String(80), nullable=False, comment="student that read it"),
+    Column("task", String(40), nullable=False, comment="question answered"),
+    Column("label", String(60), nullable=False, comment="answer"),
+    Column("score", Double, nullable=False, comment="calibrated, 0 to 1; 1 for rules"),
+    Column("start", Integer, nullable=False, comment="first code point"),
+    Column("end", Integer, nullable=False, comment="one past the last code point"),
+    Column("source", String(10), nullable=False, comment="student or rule"),
+    Column("value", Text, comment="normalised form, where the pack gives one"),
+    Column("number", Double, comment="number, where the pack gives one"),
+    Column("unit", String(40), comment="unit or currency of the number"),
+    # offsets are never NULL: a NULL in a unique key would let doubles in
+    UniqueConstraint("document_id", "student_id", "task", "start", "end", "label"),
+    comment="answers, one row each",
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number"),
+    _key("jobs", "job", index=True),
+    Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document that could not be read"),
+    Column("student_id", String(80), nullable=False, comment="student that should have read it"),
+    Column("stage", String(20), nullable=False, comment="where it failed: clean, encode, rules, refine, worker"),
+    Column("code", String(40), nullable=False, comment="what went wrong, machine-readable"),
+    Column("reason", Text, nullable=False, comment="what went wrong, without text"),
+    Column("attempts", Integer, nullable=False, comment="attempts made"),
+    Column("failed_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    UniqueConstraint("document_id", "student_id"),
+    comment="documents that could not be read; `retry` makes work of them again",
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("name", String(80), primary_key=True, comment="name of a generated view"),
+    Column("sha256", String(64), nullable=False, comment="SHA-256 of its definition, so that it is made anew only when a pack changed"),
+    comment="generated views and their versions",
+)

@@ -1,0 +1,92 @@
+"""The one Celery call, `wake`, and what a worker's parent and children do around it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
+
+from suites.errors import StillhouseError
+from workers.app import app
+from workers.bell import ring
+from workers.drain import drain
+from workers.logs import log_to_stderr
+from workers.queue import settle, sweep, waiting_jobs
+from workers.settings import Settings, load_settings
+from workers.store import Store
+
+log = logging.getLogger(__name__)
+
+# a call reads for so long, then rings for the rest and returns: a warm shutdown waits no longer
+DRAIN_S = 10.0
+
+_stopping = threading.Event()
+_store: Store | None = None
+
+
+def _open(settings: Settings) -> Store:
+    """This process's store, opened on first use."""
+    global _store
+    if _store is None:
+        _store = Store(settings.store_url)
+    return _store
+
+
+@app.task(name="workers.tasks.wake")
+def wake(job_id: int) -> None:
+    """Reads whatever waits. The id only says why the bell rang: SQL decides what is read."""
+    settings = load_settings()
+    try:
+        drained = drain(_open(settings), settings, budget_s=DRAIN_S)
+    except StillhouseError as error:
+        log.error("wake ended", extra={"code": error.code, "error": error.message})
+        return
+    if not drained.empty:
+        ring(job_id)
+
+
+def sweep_once(store: Store, settings: Settings) -> None:
+    """One round of the sweep: lapsed claims, ended jobs, and a ring for all that waits."""
+    with store.begin() as connection:
+        n_swept = sweep(connection, settings.worker.max_attempts)
+        settle(connection)
+        waiting = waiting_jobs(connection)
+    if n_swept:
+        log.warning("claims lapsed", extra={"n_swept": n_swept})
+    for job_id in waiting:
+        ring(job_id)
+
+
+def _sweep_for_ever(settings: Settings) -> None:
+    """The sweep, in every worker's parent: idempotent, so any number may run."""
+    store = Store(settings.store_url)
+    while not _stopping.wait(settings.worker.sweep_s):
+        try:
+            sweep_once(store, settings)
+        except StillhouseError as error:
+            log.warning("sweep failed, trying again", extra={"code": error.code, "error": error.message})
+    store.close()
+
+
+@setup_logging.connect
+def _logging(loglevel: int = logging.WARNING, **_: Any) -> None:
+    log_to_stderr(loglevel)
+
+
+@worker_ready.connect
+def _parent_ready(**_: Any) -> None:
+    threading.Thread(target=_sweep_for_ever, args=(load_settings(),), daemon=True, name="sweep").start()
+    print("worker ready", file=sys.stderr, flush=True)
+
+
+@worker_shutting_down.connect
+def _parent_stopping(**_: Any) -> None:
+    _stopping.set()
+
+
+@worker_process_init.connect
+def _child_ready(**_: Any) -> None:
+    log_to_stderr(logging.WARNING)

@@ -1,0 +1,129 @@
+"""The whole story on this machine: fine-tune three packs, start broker and workers, read unseen documents, show the rows.
+
+Everything lies in var/demo; what it starts is stopped at the end, also after Ctrl-C.
+
+example: python manage.py demo
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import Popen
+
+from suites.discover import Pack, discover
+from suites.samples import read_samples
+from workers.settings import Settings
+from workers.show import progress_bar, table, words
+
+# enough for answers that make sense; `finetune` takes as many as its early stop allows
+EPOCHS = 4
+ROWS = 6
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--pack", action="append", metavar="NAME", help="show this pack alone; may be repeated")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the samples (default {EPOCHS})")
+
+
+def run(options: Namespace, settings: Settings) -> object:
+    from workers.broker import is_embedded
+    from workers.fleet import fleet
+
+    started = time.monotonic()
+    home = settings.runtime_folder / "demo"
+    ours = _settings(home, settings)
+    packs = [p for p in discover()[0].values() if not options.pack or p.name in options.pack]
+    words(f"1/5  A fresh SQLite store in {home}")
+    _migrate(ours, packs)
+    words(f"2/5  Fine-tuning {len(packs)} students on their samples, from the embedded encoder")
+    for pack in packs:
+        _finetune(ours, pack, options.epochs, quiet=options.json)
+    words("3/5  Starting the embedded broker and two worker processes")
+    assert is_embedded(ours)
+    with fleet(ours, 2) as worker:
+        words("4/5  Submitting documents that no training has seen")
+        done = _read(ours, packs, home, worker, quiet=options.json)
+    words("5/5  The broker and the workers are stopped. What analysts see:\n")
+    for pack in packs:
+        _show(ours, pack)
+    speed = sum(n for n, _ in done) / max(sum(s for _, s in done), 1e-9)
+    words(f"\n{sum(n for n, _ in done)} documents, {speed:.0f} documents/s; the whole demo took {time.monotonic() - started:.0f} s.")
+    words("\nThree commands to try next:")
+    words(f"  export STILLHOUSE_SETTINGS={home / 'settings.toml'}")
+    words('  .venv/bin/python manage.py query "select verdict, count(*) as n from finance_results group by verdict"')
+    words('  .venv/bin/python manage.py query "select label, count(*) as n from clinical_findings where task = \'assertion\' group by label"')
+    words("  .venv/bin/python manage.py export environment findings.parquet --what findings")
+    return {"seconds": round(time.monotonic() - started, 1), "documents": sum(n for n, _ in done), "docs_per_s": round(speed, 1)}
+
+
+def _settings(home: Path, settings: Settings) -> Settings:
+    """Settings of the demo's own, in a folder of its own: the user's store and students stay untouched."""
+    from workers.settings import load_settings
+
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    shutil.copyfile(settings.home / "settings.toml", home / "settings.toml")
+    # the workers that we start, and the doorbell in this process, find the demo's settings by it
+    os.environ["STILLHOUSE_SETTINGS"] = str(home / "settings.toml")
+    return load_settings()
+
+
+def _migrate(settings: Settings, packs: Sequence[Pack]) -> None:
+    from workers.migrate import migrate
+    from workers.store import Store
+
+    store = Store(settings.store_url)
+    migrate(store, packs)
+    store.close()
+
+
+def _finetune(settings: Settings, pack: Pack, epochs: int, *, quiet: bool) -> None:
+    from pipelines.evaluate import evaluate
+    from pipelines.finetune import FinetuneOptions, finetune
+    from pipelines.predict import make_predictor
+    from pipelines.release import release
+
+    with progress_bar(quiet=quiet) as on_progress:
+        student = finetune(pack, settings.students_folder, FinetuneOptions(epochs=epochs), lambda what, done, total: on_progress(f"{pack.name:<12} {what}", done, total))
+    evaluation = evaluate(make_predictor(pack, student, n_threads=settings.n_processes), student.id)
+    release(pack, settings.students_folder, student.id, evaluation)
+    scores = ", ".join(f"{task} {s.score:.2f}" for task, s in evaluation.scores["samples"].items())
+    words(f"     {student.id} released; F1 on unseen samples: {scores}")
+
+
+def _read(settings: Settings, packs: Sequence[Pack], home: Path, worker: Popen[bytes], *, quiet: bool) -> list[tuple[int, float]]:
+    """Submits each pack's test documents and waits; gives documents and seconds of reading."""
+    from pipelines.release import released_student
+    from workers.bell import ring
+    from workers.fleet import require_alive
+    from workers.follow import follow
+    from workers.store import Store
+    from workers.submit import submit
+
+    store = Store(settings.store_url)
+    done = []
+    for pack in packs:
+        inbox = home / f"{pack.name}_inbox.jsonl"
+        rows = [{"id": e.document.id, "text": e.document.text} for e in read_samples(pack, "test")]
+        inbox.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        started = time.monotonic()
+        submitted = submit(store, pack, released_student(settings.students_folder, pack.name), [inbox], chunk=settings.ingest.chunk, ring=ring)
+        with progress_bar(quiet=quiet) as on_progress:
+            follow(store, submitted.job_id, lambda what, n, total: on_progress(f"{pack.name:<12} {what}", n, total), lambda: require_alive(worker))
+        done.append((submitted.accepted, time.monotonic() - started))
+    store.close()
+    return done
+
+
+def _show(settings: Settings, pack: Pack) -> None:
+    from workers.query import read_only
+
+    columns = ", ".join(["document", *(f'"{c.name}"' for c in pack.manifest.column)])
+    rows, _ = read_only(settings.store_url, f"SELECT {columns} FROM {pack.name}_results ORDER BY document", ROWS)
+    table(rows, title=f"{pack.name}_results (the first {len(rows)} rows)")

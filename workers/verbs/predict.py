@@ -1,0 +1,83 @@
+"""Reads documents at once, without store or broker: one JSON object a document on stdout.
+
+PATH may be JSONL, CSV, Parquet, .txt, .eml or a folder of them.
+
+example: python manage.py predict finance mails.jsonl > findings.jsonl
+         python manage.py predict finance letter.txt --with-text
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from suites.discover import find_pack
+from suites.errors import RunError
+from workers.settings import Settings
+from workers.show import progress_bar, words
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("pack")
+    parser.add_argument("path", type=Path, nargs="+")
+    parser.add_argument("--student", metavar="ID", help="default: the released one")
+    parser.add_argument("--with-text", action="store_true", help="add the found characters to each finding (they are the document's text)")
+
+
+def run(options: Namespace, settings: Settings) -> object:
+    from pipelines.predict import make_predictor
+    from pipelines.release import released_student, student_folder
+    from pipelines.student import load_student
+    from suites.types import Document
+    from workers.ingest import read_paths
+    from workers.ingest.rows import Incoming, Reject
+
+    pack = find_pack(options.pack, settings.pack_folders)
+    student_id = options.student or released_student(settings.students_folder, pack.name)
+    student = load_student(student_folder(settings.students_folder, pack.name, student_id))
+    predictor = make_predictor(pack, student, n_threads=settings.n_processes, precision=settings.inference.precision, trusted=settings.packs.trust_hooks)
+    rejects: list[Reject] = []
+
+    def incoming() -> Iterator[Incoming]:
+        for _, rows in read_paths(options.path, pack.manifest.text.max_chars):
+            for row in rows:
+                if isinstance(row, Incoming):
+                    yield row
+                else:
+                    rejects.append(row)
+
+    found, n_failed, started = [], 0, time.monotonic()
+    rest = incoming()
+    with progress_bar(quiet=options.json) as on_progress:
+        while chunk := list(islice(rest, 256)):
+            for row, reading in zip(chunk, predictor.predict([Document(r.key, r.text, r.meta) for r in chunk]), strict=True):
+                n_failed += reading.failed
+                line = _line(row.key, row.text if options.with_text else None, reading)
+                found.append(line) if options.json else sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            on_progress("read", len(found), 0)
+    seconds = time.monotonic() - started
+    for reject in rejects[:20]:
+        words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
+    words(f"{len(rejects)} rejected, {n_failed} failed, {seconds:.1f} s, student {student.id}.")
+    if rejects or n_failed:
+        raise RunError(f"{len(rejects)} rows rejected and {n_failed} documents failed; the rest was read.", "some_failed")
+    return {"student": student.id, "seconds": round(seconds, 3), "documents": found}
+
+
+def _line(key: str, text: str | None, reading: object) -> dict[str, object]:
+    from pipelines.predict import Reading
+
+    assert isinstance(reading, Reading)
+    if reading.failed:
+        return {"id": key, "failure": {"stage": reading.stage, "code": reading.code, "reason": reading.reason}}
+    findings = []
+    for finding in reading.findings:
+        shown = {name: value for name, value in asdict(finding).items() if value is not None}
+        findings.append(shown | ({"text": text[finding.start : finding.end]} if text is not None else {}))
+    return {"id": key, "findings": findings}

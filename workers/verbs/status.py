@@ -1,0 +1,40 @@
+"""Shows jobs, newest first: state, counts, and whether they add up.
+
+Per job: seen = accepted + duplicate + rejected, and accepted = done + failed + cancelled + pending.
+
+example: python manage.py status          all jobs
+         python manage.py status 3        one job
+         python manage.py status 3 --follow
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from workers.settings import Settings
+from workers.show import progress_bar, table
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("job", nargs="?", help="number or name of a job")
+    parser.add_argument("--follow", action="store_true", help="show the progress of one job until it ends")
+
+
+def run(options: Namespace, settings: Settings) -> object:
+    from workers.follow import find_job, follow, job_rows
+    from workers.store import Store
+
+    store = Store(settings.store_url)
+    job_id = None
+    if options.job:
+        with store.reading() as connection:
+            job_id = find_job(connection, options.job)
+    if job_id is not None and options.follow:
+        with progress_bar(quiet=options.json) as on_progress:
+            follow(store, job_id, on_progress)
+    with store.reading() as connection:
+        rows = job_rows(connection, job_id)
+    store.close()
+    if not options.json:
+        table(rows)
+    return rows

@@ -1,0 +1,67 @@
+"""Stores documents and queues them for the pack's released student.
+
+PATH may be JSONL, CSV, Parquet, .txt, .eml or a folder of them. Rows that cannot be read are
+rejected with place, code and remedy, and counted; the rest goes on. Repeating a submit is harmless:
+what was stored counts as duplicate, and an interrupted one is resumed.
+
+example: python manage.py submit finance inbox/ --wait
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from suites.discover import find_pack
+from suites.errors import RunError
+from workers.settings import Settings
+from workers.show import progress_bar, words
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("pack")
+    parser.add_argument("path", type=Path, nargs="+")
+    parser.add_argument("--job", metavar="NAME", help="name of the job (default: made from pack, student and paths)")
+    parser.add_argument("--wait", action="store_true", help="show the progress until the job ends; exit 1 if anything failed")
+
+
+def run(options: Namespace, settings: Settings) -> object:
+    from pipelines.release import released_student
+    from workers.bell import ring
+    from workers.follow import follow
+    from workers.migrate import require_newest
+    from workers.store import Store
+    from workers.submit import submit
+
+    pack = find_pack(options.pack, settings.pack_folders)
+    student_id = released_student(settings.students_folder, pack.name)
+    store = Store(settings.store_url)
+    require_newest(store)
+    rung: list[bool] = []
+    with progress_bar(quiet=options.json) as on_progress:
+        done = submit(
+            store,
+            pack,
+            student_id,
+            options.path,
+            name=options.job,
+            chunk=settings.ingest.chunk,
+            on_rows=lambda label, n: on_progress("stored", n, 0),
+            ring=lambda job_id: rung.append(ring(job_id)),
+        )
+    words(f"job {done.job_id} ({done.job}): {done.seen} seen = {done.accepted} accepted + {done.duplicate} duplicate + {done.rejected} rejected")
+    for code, n in sorted(done.by_code.items()):
+        words(f"  rejected {n}: {code} (python manage.py failures {done.job_id})")
+    if not rung[-1]:
+        words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up")
+    data = asdict(done)
+    if options.wait:
+        with progress_bar(quiet=options.json) as on_progress:
+            data["state"], count = follow(store, done.job_id, on_progress)
+        data["counts"] = asdict(count)
+        words(f"{data['state']}: {count.done} read, {count.failed} failed, {count.findings} findings")
+        if data["state"] != "COMPLETED":
+            raise RunError(f"Job {done.job_id} ended {data['state']}. See: python manage.py failures {done.job_id}", "job_" + str(data["state"]).lower())
+    store.close()
+    return data

@@ -1,0 +1,100 @@
+"""The analysts' views, generated from each pack's columns: `<pack>_results` and `<pack>_findings`. No text in either."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, insert, select, text
+
+from suites.discover import Pack
+from suites.types import Column, Task
+from workers.tables import views
+
+# columns that every results view begins with
+LEADING = {
+    "document": "the document's id as submitted",
+    "job": "name of the job that read it",
+    "student_id": "student that read it",
+    "read_at": "when it was read, UTC",
+    "n_chars": "length of the text in characters",
+    "n_findings": "findings in all",
+}
+FINDING_COLUMNS = {
+    "document": "the document's id as submitted",
+    "student_id": "student that read it",
+    "task": "question answered",
+    "label": "answer",
+    "score": "calibrated, 0 to 1; 1 for rules",
+    "start": "first code point",
+    "end": "one past the last code point",
+    "source": "student or rule",
+    "value": "normalised form, where the pack gives one",
+    "number": "number, where the pack gives one",
+    "unit": "unit or currency",
+}
+
+
+def refresh_views(connection: Connection, packs: Iterable[Pack]) -> None:
+    """Makes the views of each pack where their definition changed: a view in use is not touched for nothing.
+
+    Names come from checked manifests, never from users.
+    """
+    known = {row.name: row.sha256 for row in connection.execute(select(views))}
+    for pack in packs:
+        made = {f"{pack.name}_results": results_sql(pack, connection.dialect.name), f"{pack.name}_findings": findings_sql(pack, connection.dialect.name)}
+        for name, sql in made.items():
+            sha256 = hashlib.sha256(sql.encode()).hexdigest()
+            if known.get(name) != sha256:
+                connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+                connection.execute(text(f"CREATE VIEW {name} AS {sql}"))
+                connection.execute(delete(views).where(views.c.name == name))
+                connection.execute(insert(views).values(name=name, sha256=sha256))
+
+
+def results_sql(pack: Pack, dialect: str) -> str:
+    """One row a document, as its primary student read it."""
+    columns = [f'({_column_sql(c, pack.tasks[c.task], dialect)}) AS "{c.name}"' for c in pack.manifest.column]
+    leading = [
+        "d.key AS document",
+        "j.name AS job",
+        "r.student_id AS student_id",
+        f"{_utc('r.read_at', dialect)} AS read_at",
+        "d.n_chars AS n_chars",
+        "r.n_findings AS n_findings",
+    ]
+    return f"SELECT {', '.join([*leading, *columns])} {_from(pack)}"
+
+
+def findings_sql(pack: Pack, dialect: str) -> str:
+    """One row a finding of the primary student."""
+    columns = ", ".join(f'f."{name}" AS "{name}"' for name in FINDING_COLUMNS if name != "document")
+    return f"SELECT d.key AS document, {columns} {_from(pack)} JOIN findings f ON f.document_id = r.document_id AND f.student_id = r.student_id"
+
+
+def _from(pack: Pack) -> str:
+    return (
+        "FROM readings r JOIN documents d ON d.id = r.document_id JOIN jobs j ON j.id = r.job_id "
+        f"JOIN students s ON s.id = r.student_id AND s.state = 'primary' AND s.pack = '{pack.name}'"
+    )
+
+
+def _column_sql(column: Column, task: Task, dialect: str) -> str:
+    where = f"f.document_id = r.document_id AND f.student_id = r.student_id AND f.task = '{task.name}'"
+    if column.only is not None:
+        where += f" AND f.label = '{column.only}'"
+    if column.show == "count":
+        return f"SELECT count(*) FROM findings f WHERE {where}"
+    if column.show == "sum":
+        return f"SELECT sum(f.number) FROM findings f WHERE {where}"
+    if column.show == "labels":
+        gathered = "string_agg(label, ', ' ORDER BY label)" if dialect == "postgresql" else "group_concat(label, ', ')"
+        return f"SELECT {gathered} FROM (SELECT DISTINCT f.label AS label FROM findings f WHERE {where} ORDER BY f.label) AS l"
+    return f"SELECT f.{column.show} FROM findings f WHERE {where} ORDER BY f.score DESC, f.start, f.label LIMIT 1"
+
+
+def _utc(column: str, dialect: str) -> str:
+    """A time column as text like 2026-01-31 14:05:00."""
+    if dialect == "postgresql":
+        return f"to_char(to_timestamp({column}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+    return f"strftime('%Y-%m-%d %H:%M:%S', {column}, 'unixepoch')"
