@@ -45,7 +45,9 @@ def _model(task: Task) -> object:
 def _ranges(task: Task, train: Sequence[Example], test: Sequence[Example]) -> list[list[Finding]]:
     """Answers of a choice or tags task at gold's ranges; a span is seen with its sentence around it."""
     rows = [(text, labels) for e in train for _, text, labels in _asked(task, e)]
-    wanted: object = np.array([[label in labels for label in task.labels] for _, labels in rows], int) if task.kind == "tags" else [labels[0] for _, labels in rows]
+    wanted: object = (
+        np.array([[label in labels for label in task.labels] for _, labels in rows], int) if task.kind == "tags" else [labels[0] for _, labels in rows]
+    )
     model = _model(task)
     model.fit([text for text, _ in rows], wanted)  # type: ignore[attr-defined]
     answers: list[list[Finding]] = []
@@ -71,7 +73,10 @@ def _asked(task: Task, example: Example) -> list[tuple[tuple[int, int], str, lis
     if task.scope != "span":
         return [(p, text[p[0] : p[1]], labels) for p, labels in places.items()]
     # the words before and after are told apart by a mark: "no" before a problem is not "no" after it
-    return [(p, " ".join([*_marked("l_", text[:p[0]], -8), *_marked("in_", text[p[0] : p[1]], 0), *_marked("r_", text[p[1] :], 8)]), labels) for p, labels in places.items()]
+    return [
+        (p, " ".join([*_marked("l_", text[: p[0]], -8), *_marked("in_", text[p[0] : p[1]], 0), *_marked("r_", text[p[1] :], 8)]), labels)
+        for p, labels in places.items()
+    ]
 
 
 def _marked(mark: str, text: str, n: int) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -47,10 +47,11 @@ def load_encoder(folder: Path, layers: Sequence[int] | Literal["all"] = "all") -
         raise StudentError(f"{folder}: activation is not gelu, the only one of DistilBERT's graph here.", "bad_source")
     model = DistilBertModel(_config(config, len(chosen), is_bert))
     model.load_state_dict(_copied(weights, chosen) if is_bert else _renumbered(weights, chosen))
-    return model.eval(), chosen
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, chosen
 
 
-def _config(config: Mapping[str, object], n_layers: int, is_bert: bool) -> DistilBertConfig:
+def _config(config: Mapping[str, Any], n_layers: int, is_bert: bool) -> DistilBertConfig:
     names = (
         {"dim": "hidden_size", "hidden_dim": "intermediate_size", "n_heads": "num_attention_heads"}
         if is_bert

@@ -32,7 +32,13 @@ class Evaluation(BaseModel):
 
 
 def evaluate(
-    predictor: Predictor, student_id: str, split: Split = "test", *, data_root: Path | None = None, sources: Sequence[str] | None = None, on_progress: OnProgress = silent
+    predictor: Predictor,
+    student_id: str,
+    split: Split = "test",
+    *,
+    data_root: Path | None = None,
+    sources: Sequence[str] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Evaluation:
     """Scores on one split of the samples and of every source under `data_root`."""
     examples = read_examples(predictor.pack, split, data_root=data_root, sources=sources)

@@ -42,8 +42,8 @@ def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path, *
         if required and not (source.path and (data_root / source.path).is_dir()):
             raise DataError(f"Data source {source.name!r}: {data_root / (source.path or '')} not found. Set [data] root or --data-root.")
         return []  # the source exists and has no such split
-    if source.group_by is not None:
-        return [_grouped(pack, source, list(group)) for _, group in groupby(rows, key=lambda r: r[1][str(source.group_by)])]
+    if (key := source.group_by) is not None:
+        return [_grouped(source, list(group)) for _, group in groupby(rows, key=lambda r: r[1][key])]
     return [_single(pack, source, place, row) for place, row in rows]
 
 
@@ -55,8 +55,7 @@ def _file_rows(folder: Path, split: Split) -> Iterator[tuple[str, Row]] | None:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
@@ -79,9 +78,10 @@ def _dataset_rows(source: DataSource, split: Split) -> Iterator[tuple[str, Row]]
     return _file_rows(folder, split)
 
 
-def _grouped(pack: Pack, source: DataSource, group: list[tuple[str, Row]]) -> Example:
+def _grouped(source: DataSource, group: list[tuple[str, Row]]) -> Example:
     """One document from rows that are its sentences, joined by one space."""
-    ordered = sorted(group, key=lambda r: float(str(r[1][source.order_by]))) if source.order_by else group
+    order = source.order_by
+    ordered = sorted(group, key=lambda r: float(str(r[1][order]))) if order is not None else group
     text, gold = "", []
     for place, row in ordered:
         text += " " if text else ""
@@ -139,7 +139,8 @@ def _mapped(source: DataSource, label_map: LabelMap, value: str, place: str) -> 
         return label_map.labels[value]
     if value in label_map.ignore or "*" in label_map.ignore:
         return None
-    raise DataError(f"{source.name} {place}: label {value!r} of field {label_map.field!r} is not mapped onto task {label_map.task!r}. Add it to labels or ignore.")
+    field = f"label {value!r} of field {label_map.field!r}"
+    raise DataError(f"{source.name} {place}: {field} is not mapped onto task {label_map.task!r}. Add it to labels or ignore.")
 
 
 def _without_overlap(gold: list[Finding], pack: Pack) -> tuple[Finding, ...]:

@@ -273,5 +273,5 @@ def heads_of(net: StudentNet) -> list[Head]:
     made = []
     for name, task in net.tasks.items():
         layer = net.heads[name]
-        made.append(Head(task, layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy()))  # type: ignore[operator, union-attr]
+        made.append(Head(task, layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy()))  # type: ignore[operator]
     return made

@@ -60,11 +60,9 @@ def _answers(task: Task, documents: Sequence[Sequence[Finding]], renamed: Mappin
 def _score_choice(wanted: list[tuple[Place, str]], given: list[tuple[Place, str]]) -> TaskScore:
     answered = dict(given)
     pairs = [(label, answered.get(place, "")) for place, label in wanted]
-    labels = _label_scores(
-        true=Counter(g for g, f in pairs if g == f), gold=Counter(g for g, _ in pairs), found=Counter(f for _, f in pairs if f)
-    )
+    labels = _label_scores(true=Counter(g for g, f in pairs if g == f), gold=Counter(g for g, _ in pairs), found=Counter(f for _, f in pairs if f))
     counts = Counter(g for g, _ in pairs)
-    top, top_n = counts.most_common(1)[0] if counts else ("", 0)
+    top_n = max(counts.values(), default=0)
     occurring = [labels[label].f1 for label in counts]
     majority_f1 = 2 * top_n / (len(pairs) + top_n) / len(counts) if counts else 0.0
     accuracy = sum(g == f for g, f in pairs) / len(pairs) if pairs else 0.0
@@ -73,7 +71,9 @@ def _score_choice(wanted: list[tuple[Place, str]], given: list[tuple[Place, str]
 
 def _score_sets(task: Task, wanted: list[tuple[Place, str]], given: list[tuple[Place, str]]) -> TaskScore:
     gold, found = set(wanted), set(given)
-    labels = _label_scores(true=Counter(label for _, label in gold & found), gold=Counter(label for _, label in gold), found=Counter(label for _, label in found))
+    labels = _label_scores(
+        true=Counter(label for _, label in gold & found), gold=Counter(label for _, label in gold), found=Counter(label for _, label in found)
+    )
     micro = _f1(len(gold & found), len(gold), len(found))
     measure = "span_f1" if task.kind == "spans" else "micro_f1"
     return TaskScore(measure=measure, score=micro, majority=_majority_tags(task, gold), accuracy=None, n=len(gold), labels=labels)
@@ -83,7 +83,7 @@ def _majority_tags(task: Task, gold: set[tuple[Place, str]]) -> float:
     """Micro-F1 of giving the commonest tag everywhere gold gives one; no such answer exists for spans."""
     if task.kind == "spans" or not gold:
         return 0.0
-    top, top_n = Counter(label for _, label in gold).most_common(1)[0]
+    top_n = max(Counter(label for _, label in gold).values())
     return _f1(top_n, len(gold), len({place for place, _ in gold}))
 
 

@@ -105,9 +105,7 @@ def check_fits(student: Student, pack: Pack) -> None:
     Labels may have been appended to the pack since; a changed order or a removed label may not.
     """
     for head in student.heads:
-        task = pack.tasks.get(head.task.name)
-        if task is None or task.labels[: len(head.task.labels)] != head.task.labels or task.kind != head.task.kind or task.scope != head.task.scope:
-            raise StudentError(
-                f"Student {student.id} answers {head.task.name!r} with other labels than pack {pack.name!r} has now. Fine-tune again: manage.py finetune {pack.name}",
-                "student_outdated",
-            )
+        ours, task = head.task, pack.tasks.get(head.task.name)
+        if task is None or (task.kind, task.scope, task.labels[: len(ours.labels)]) != (ours.kind, ours.scope, ours.labels):
+            reason = f"Student {student.id} answers {ours.name!r} otherwise than pack {pack.name!r} asks now"
+            raise StudentError(f"{reason}: kind, scope or labels differ. Fine-tune again: python manage.py finetune {pack.name}", "student_outdated")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 from suites.discover import Pack
 from suites.errors import PackError
@@ -100,9 +101,8 @@ def _check_gold(task: Task, example: Example, by_task: dict[str, list[Finding]])
         if wrong or (task.kind == "choice" and len(gold) != 1):
             return [f"task {task.name!r} wants {'one finding' if task.kind == 'choice' else 'findings'} over the whole text, has {len(gold)}."]
     ranges = sorted((f.start, f.end) for f in gold)
-    if task.kind == "spans" or task.scope == "sentence":
-        if any(a[1] > b[0] for a, b in zip(ranges, ranges[1:], strict=False)):
-            return [f"task {task.name!r} has overlapping ranges."]
+    if (task.kind == "spans" or task.scope == "sentence") and any(a[1] > b[0] for a, b in pairwise(ranges)):
+        return [f"task {task.name!r} has overlapping ranges."]
     if task.scope == "span":
         parents = {(f.start, f.end) for f in by_task[task.of or ""] if not task.of_labels or f.label in task.of_labels}
         if set(ranges) != parents:

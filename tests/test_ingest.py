@@ -85,7 +85,7 @@ GOOD: dict[str, bytes] = {
     "d.jsonl": b'{"id": "a", "text": "One.", "meta": {"site": 3}}\n{"text": "Two."}\n',
     "d.NDJSON": b'\xef\xbb\xbf{"id": "a", "text": "One.", "site": 3}\r\n\r\n{"text": "Two."}',
     "d.jsonl.gz": gzip.compress(b'{"id": "a", "text": "One.", "meta": {"site": 3}}\n{"text": "Two."}\n'),
-    "d.csv": b'\xef\xbb\xbfid,text,site\r\na,One.,3\r\n,Two.,\r\n',
+    "d.csv": b"\xef\xbb\xbfid,text,site\r\na,One.,3\r\n,Two.,\r\n",
     "d.tsv": b"id\ttext\tsite\na\tOne.\t3\n\tTwo.\t\n",
     "d.parquet": parquet_bytes(["a", None], ["One.", "Two."], [3, None], columns=["id", "text", "site"]),
 }

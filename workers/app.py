@@ -12,7 +12,7 @@ from workers.settings import Settings, load_settings
 QUEUE = "stillhouse.wake"
 
 
-class QuietTask(Task):
+class QuietTask(Task):  # type: ignore[misc]
     """Keeps arguments out of message headers and logs: Celery would put their repr there in clear."""
 
     def apply_async(self, *args: Any, **options: Any) -> Any:

@@ -19,7 +19,7 @@ def ring(job_id: int) -> bool:
 
     try:
         with app.connection_for_write(connect_timeout=3) as connection, closing(connection.channel()) as channel:
-            name, waiting, _ = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, passive=_is_passive(connection.transport.driver_type))
+            _, waiting, _ = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, passive=_is_passive(connection.transport.driver_type))
             if waiting < MAX_WAITING:
                 app.send_task("workers.tasks.wake", args=[job_id], connection=connection, argsrepr="-", kwargsrepr="-")
         return True

@@ -96,6 +96,12 @@ def _fail(error: StillhouseError, verb: str, arguments: Sequence[str]) -> int:
 
 def _help() -> str:
     width = max(map(len, VERBS))
-    lines = ["usage: python manage.py VERB [options]", "", "Stillhouse reads domain documents in bulk: packs fine-tune students, workers read, analysts query.", "", "verbs:"]
+    lines = [
+        "usage: python manage.py VERB [options]",
+        "",
+        "Stillhouse reads domain documents in bulk: packs fine-tune students, workers read, analysts query.",
+        "",
+        "verbs:",
+    ]
     lines += [f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()]
     return "\n".join([*lines, "", EPILOG])

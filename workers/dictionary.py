@@ -21,9 +21,23 @@ def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
     entries: list[Entry] = []
     for pack in packs:
         results = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in LEADING.items()] + [_shown(c) for c in pack.manifest.column]
-        entries.append({"name": f"{pack.name}_results", "kind": "view", "description": f"{pack.manifest.title}: one row a document, read by the primary student", "columns": results})
+        entries.append(
+            {
+                "name": f"{pack.name}_results",
+                "kind": "view",
+                "description": f"{pack.manifest.title}: one row a document, read by the primary student",
+                "columns": results,
+            }
+        )
         found = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in FINDING_COLUMNS.items()]
-        entries.append({"name": f"{pack.name}_findings", "kind": "view", "description": f"{pack.manifest.title}: one row a finding of the primary student", "columns": found})
+        entries.append(
+            {
+                "name": f"{pack.name}_findings",
+                "kind": "view",
+                "description": f"{pack.manifest.title}: one row a finding of the primary student",
+                "columns": found,
+            }
+        )
     for table in metadata.sorted_tables:
         columns = [_column(c.name, str(c.type).lower(), c.comment or "") for c in table.columns]
         entries.append({"name": table.name, "kind": "table", "description": table.comment or "", "columns": columns})

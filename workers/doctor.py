@@ -95,4 +95,4 @@ def _broker(settings: Settings) -> tuple[bool, str]:
             connection.ensure_connection(max_retries=1, timeout=3)
         return True, "answers"
     except Exception as error:  # each transport has its own errors
-        return False, f"[broker] url does not answer ({type(error).__name__}). Start the broker, or set url = \"embedded\"."
+        return False, f'[broker] url does not answer ({type(error).__name__}). Start the broker, or set url = "embedded".'

@@ -90,4 +90,3 @@ def _read(store: Store, settings: Settings, claims: Claims, get: GetPredictor) -
 def _predict(predictor: Predictor, part: list[Claim]) -> list[tuple[Claim, Reading]]:
     """The claims with their readings."""
     return list(zip(part, predictor.predict([Document(str(c.document_id), c.text) for c in part]), strict=True))
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,7 +55,7 @@ def _drafted(draft: Path, file: Path) -> Iterator[None]:
 
 @contextmanager
 def _writer(draft: Path, suffix: str, columns: Sequence[str]) -> Iterator[Writer]:
-    makers = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
+    makers: dict[str, Callable[[Path, Sequence[str]], Writer]] = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
     if suffix not in makers:
         raise UsageError(f"Cannot write {suffix or 'a file without suffix'}. Expected .parquet, .csv or .jsonl.")
     writer = makers[suffix](draft, columns)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from suites.errors import RunError
@@ -51,11 +51,9 @@ def stop_worker(worker: subprocess.Popen[bytes]) -> None:
             except KeyboardInterrupt:
                 words("Stopping at once: documents in hand are read again later.")
                 break
-    try:
-        # its children share the session; a killed parent leaves them behind
+    # its children share the session; a killed parent leaves them behind
+    with suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     worker.wait()
 
 

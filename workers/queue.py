@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Table, delete, func, insert, select, tuple_, update
 
 from pipelines.predict import Reading
-from workers.tables import documents, failures, findings, jobs, now_s, readings, texts, work
+from workers.tables import failures, findings, jobs, now_s, readings, sources, texts, work
 
 TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
-SETTLE_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def claim(connection: Connection, owner: str, limit: int, lease_s: float) -> Cla
     return Claims(job.id, job.pack, job.student_id, held)
 
 
-def _ready(connection: Connection, *, lost: bool, limit: int) -> Sequence[object]:
+def _ready(connection: Connection, *, lost: bool, limit: int) -> Sequence[Row[Any, Any]]:
     """Ready rows of one job, locked on PostgreSQL so that two claims never meet."""
     fresh = work.c.n_lost > 0 if lost else work.c.n_lost == 0
     ready = (work.c.state == "ready") & fresh
@@ -115,23 +115,19 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     return refused
 
 
-def _ours(held: Sequence[Claim]) -> object:
+def _ours(held: Sequence[Claim]) -> ColumnElement[bool]:
     """The fence: the row is still leased under the epoch that this process was given."""
     return tuple_(work.c.id, work.c.epoch).in_([(c.work_id, c.epoch) for c in held]) & (work.c.state == "leased")
 
 
 def sweep(connection: Connection, max_attempts: int) -> int:
     """Lapsed claims made ready again under a new epoch, or failures once attempts ran out. Gives their number."""
-    lapsed = connection.execute(
-        select(work).where(work.c.state == "leased", work.c.lease_until < now_s()).with_for_update(skip_locked=True)
-    ).all()
+    lapsed = connection.execute(select(work).where(work.c.state == "leased", work.c.lease_until < now_s()).with_for_update(skip_locked=True)).all()
     dead = [row for row in lapsed if row.n_lost + 1 >= max_attempts]
     again = [row.id for row in lapsed if row.n_lost + 1 < max_attempts]
     if again:
         connection.execute(
-            update(work)
-            .where(work.c.id.in_(again))
-            .values(state="ready", owner=None, lease_until=None, epoch=work.c.epoch + 1, n_lost=work.c.n_lost + 1)
+            update(work).where(work.c.id.in_(again)).values(state="ready", owner=None, lease_until=None, epoch=work.c.epoch + 1, n_lost=work.c.n_lost + 1)
         )
     for row in dead:
         connection.execute(delete(work).where(work.c.id == row.id))
@@ -188,14 +184,12 @@ class Counts:
 
 def counts(connection: Connection, job_id: int) -> Counts:
     """The numbers of one job, counted in one statement's snapshot each."""
-    from workers.tables import sources
-
     read = connection.execute(
         select(*(func.coalesce(func.sum(sources.c[f"n_{n}"]), 0) for n in ("seen", "accepted", "duplicate", "rejected"))).where(sources.c.job_id == job_id)
     ).one()
 
-    def number(table: object, *where: object) -> object:
-        return select(func.count()).select_from(table).where(table.c.job_id == job_id, *where).scalar_subquery()  # type: ignore[arg-type, attr-defined]
+    def number(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[int]:
+        return select(func.count()).select_from(table).where(table.c.job_id == job_id, *where).scalar_subquery()
 
     # one statement, so one snapshot: a document is never counted twice while it moves
     row = connection.execute(
@@ -210,15 +204,25 @@ def counts(connection: Connection, job_id: int) -> Counts:
         )
     ).one()
     done, failed, pending, leased, n_findings, cancelled, refused = (int(v or 0) for v in row)
-    return Counts(*(int(v) for v in read), done, failed, cancelled, pending, leased, refused, n_findings)
+    return Counts(
+        seen=int(read[0]),
+        accepted=int(read[1]),
+        duplicate=int(read[2]),
+        rejected=int(read[3]),
+        done=done,
+        failed=failed,
+        cancelled=cancelled,
+        pending=pending,
+        leased=leased,
+        refused=refused,
+        findings=n_findings,
+    )
 
 
 def cancel(connection: Connection, job_id: int) -> int:
     """Gives up the job's waiting and claimed documents; a claim in flight meets the fence. Gives their number."""
     gone = connection.execute(delete(work).where(work.c.job_id == job_id)).rowcount
-    connection.execute(
-        update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), n_cancelled=jobs.c.n_cancelled + gone)
-    )
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), n_cancelled=jobs.c.n_cancelled + gone))
     return gone
 
 
@@ -234,11 +238,3 @@ def retry(connection: Connection, job_id: int) -> int:
 def waiting_jobs(connection: Connection) -> list[int]:
     """Jobs with documents that nobody holds."""
     return list(connection.execute(select(work.c.job_id).where(work.c.state == "ready").distinct()).scalars())
-
-
-def document_keys(connection: Connection, job_id: int) -> dict[int, str]:
-    """The submitted ids of a job's documents that were read."""
-    rows = connection.execute(
-        select(documents.c.id, documents.c.key).join(readings, readings.c.document_id == documents.c.id).where(readings.c.job_id == job_id)
-    )
-    return {row.id: row.key for row in rows}

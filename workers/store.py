@@ -67,7 +67,7 @@ def _translated() -> Iterator[None]:
 
 
 def _sentence(code: str, error: DBAPIError) -> str:
-    if error.connection_invalidated or type(error.orig).__name__ in ("OperationalError",) and code in ("OperationalError", "SQLITE_CANTOPEN"):
+    if error.connection_invalidated or (type(error.orig).__name__ in ("OperationalError",) and code in ("OperationalError", "SQLITE_CANTOPEN")):
         return "The database cannot be reached. Is it running, and is [store] url right?"
     if code in ("SQLITE_BUSY", "55P03"):
         return "The database is busy: another process holds it. Try again."

@@ -84,11 +84,13 @@ def submit(
     with store.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="RUNNING"))
     ring(job_id)
-    return Submitted(job_id, job, *totals, by_code)
+    return Submitted(job_id, job, totals[0], totals[1], totals[2], totals[3], by_code)
 
 
 def _open_job(connection: Connection, pack: Pack, student_id: str, name: str) -> tuple[int, str]:
-    insert_new(connection, jobs, [{"name": name, "pack": pack.name, "student_id": student_id, "state": "OPEN"}], submitted_at=now_s(), n_cancelled=0, n_refused=0)
+    insert_new(
+        connection, jobs, [{"name": name, "pack": pack.name, "student_id": student_id, "state": "OPEN"}], submitted_at=now_s(), n_cancelled=0, n_refused=0
+    )
     row = connection.execute(select(jobs).where(jobs.c.name == name)).one()
     if (row.pack, row.student_id) != (pack.name, student_id):
         raise UsageError(f"Job {name!r} exists already, for pack {row.pack} and student {row.student_id}. Choose another --job.")
@@ -101,7 +103,9 @@ def _open_source(connection: Connection, job_id: int, source: Source) -> int:
     return int(connection.execute(insert(sources).values(**values).returning(sources.c.id)).scalar_one())
 
 
-def _store_chunk(connection: Connection, pack: str, student_id: str, job_id: int, source_id: int, batch: Sequence[Incoming | Reject]) -> tuple[int, int, int, int]:
+def _store_chunk(
+    connection: Connection, pack: str, student_id: str, job_id: int, source_id: int, batch: Sequence[Incoming | Reject]
+) -> tuple[int, int, int, int]:
     """Stores one chunk; gives seen, accepted, duplicate, rejected."""
     incoming = [row for row in batch if isinstance(row, Incoming)]
     bad = [row for row in batch if isinstance(row, Reject)]
@@ -140,4 +144,3 @@ def _without_work(connection: Connection, student_id: str, ids: Sequence[int]) -
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import Any
 
@@ -79,7 +78,7 @@ def _logging(loglevel: int = logging.WARNING, **_: Any) -> None:
 @worker_ready.connect
 def _parent_ready(**_: Any) -> None:
     threading.Thread(target=_sweep_for_ever, args=(load_settings(),), daemon=True, name="sweep").start()
-    print("worker ready", file=sys.stderr, flush=True)
+    log.info("worker ready")
 
 
 @worker_shutting_down.connect

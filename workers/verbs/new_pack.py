@@ -15,7 +15,7 @@ from suites.errors import UsageError
 from workers.settings import Settings
 from workers.show import words
 
-MANIFEST = '''name = "{name}"
+MANIFEST = """name = "{name}"
 version = "0.1"
 language = "en"
 title = "What these documents are"
@@ -36,7 +36,7 @@ name = "topic"
 task = "topic"
 show = "label"
 description = "The topic with the highest score."
-'''
+"""
 CARD = """## Intended use
 
 Who uses this, for what.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import ArgumentParser, Namespace
 
 from suites.errors import BrokerError
@@ -29,6 +30,9 @@ def run(options: Namespace, settings: Settings) -> object:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Celery's warning to root is about pickled messages; ours are JSON numbers (docs/operations.md on users)
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
+    warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
     from workers.app import QUEUE, app
     from workers.migrate import require_newest
     from workers.store import Store

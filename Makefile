@@ -1,0 +1,60 @@
+# Everything a newcomer needs. `make` alone shows this list.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help setup setup-dev demo test check lint types format measure docs clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# torch first and alone: this way a CPU build is taken where one is at hand
+$(VENV)/torch.done:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found. Python 3.11 or newer is needed; set PYTHON=/path/to/python"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; set PYTHON=/path/to/python"; exit 2; }
+	@echo "setting up $(VENV): torch"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) torch==2.13.0
+	@touch $@
+
+$(VENV)/setup.done: requirements.lock $(VENV)/torch.done
+	@echo "setting up $(VENV): the other dependencies, as pinned in requirements.lock"
+	@$(PIP) --no-deps -r requirements.lock
+	@touch $@
+
+$(VENV)/dev.done: requirements-dev.lock $(VENV)/setup.done
+	@echo "setting up $(VENV): what tests and checks need"
+	@$(PIP) --no-deps -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/setup.done ## make .venv with what runs
+
+setup-dev: $(VENV)/dev.done ## make .venv with what runs and what tests
+
+demo: setup ## the whole story on this machine
+	@$(BIN)/python manage.py demo
+
+test: setup-dev ## all tests but the long suites
+	@$(BIN)/python -m pytest
+
+lint: setup-dev ## ruff, and the packs' contract
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/python manage.py check
+
+types: setup-dev ## mypy, strict
+	@$(BIN)/mypy
+
+check: test lint types ## what CI runs
+
+format: setup-dev ## lay the code out
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+measure: setup-dev ## the figures of docs/results (an hour or more; DATA=folder of the real sets)
+	@$(BIN)/python -m tests.bench.main_job --data-root $(or $(DATA),../shared/data)
+
+docs: setup ## regenerate docs/data-dictionary.md
+	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md
+
+clean: ## remove .venv and caches; var/ (store, students) stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
