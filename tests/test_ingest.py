@@ -300,6 +300,7 @@ BAD: list[tuple[str, bytes | str, list[str], str]] = [
     ("a.csv", f"1,{SECRET}\n2,x\n", ["no_text"], "2 that do not look like names"),
     ("a.csv", "id;text\n1;x\n", ["no_text"], "do not look like names"),
     ("a.csv", "text,text\nx,y\n", ["bad_header"], "text"),
+    ("a.csv", f"Smith,Smith,{SECRET}\n", ["bad_header"], "not shown"),
     ("a.csv", CSV + "1,a\n2\n3,b,c\n4,d\n", ["ok", "ragged_row", "ragged_row", "ok"], ""),
     ("a.csv", CSV + '1,a\n2,"b\n3,c\n4,d\n', ["ok", "csv_unclosed_quote"], "line 3"),
     ("a.csv", CSV + '2,"b\n' + "3,c\n" * 3_000 + '4,"d"\n', ["csv_unclosed_quote"], "starts at line 2 is not closed within 2001"),
@@ -346,8 +347,8 @@ BAD: list[tuple[str, bytes | str, list[str], str]] = [
     ("a.eml", raw_mail("Content-Type: text/plain; charset=punycode", b"x"), ["bad_encoding"], "not known"),
     ("a.eml", raw_mail("Content-Transfer-Encoding: base64", b"abcde"), ["bad_eml"], "base64"),
     ("a.eml", raw_mail("Subject: " + "s" * 5_000), ["bad_eml"], "subject has 5000"),
-    ("a.eml", raw_mail("Content-Type: text/plain; x=" + "(" * 5_000), ["bad_eml"], "header of part 1"),
-    ("a.eml", raw_mail("Content-Type: text/plain; x=" + "(" * 3_900, b"x"), ["bad_eml"], "RecursionError"),
+    ("a.eml", raw_mail("Content-Type: text/plain; x=" + "(" * 5_000), ["bad_eml"], "header of a part"),
+    ("a.eml", raw_mail("Content-Type: text/plain; x=" + "(" * 1_900, b"x"), ["bad_eml"], "RecursionError"),
     ("a.eml", raw_mail("Content-Type: text/html", b"<!--" * 5_000), ["bad_eml"], "does not end"),
     ("a.eml", raw_mail("Content-Type: text/html", b"a<style>b"), ["bad_eml"], "<style>"),
     ("a.eml", raw_mail("Content-Type: text/html", LONG.encode()), ["too_long"], "HTML has"),
@@ -371,7 +372,7 @@ def test_bad_input(tmp_path: Path, name: str, data: bytes | str, expected: list[
         assert CANARY not in repr(reject)
 
 
-def test_no_reject_asks_for_an_unknown_format_without_listing() -> None:
+def test_unsupported_format_lists_the_supported() -> None:
     """The remedy of an unsupported format lists every suffix that is read."""
     rows = [row for _, found in read_paths([Path(__file__)], MAX_CHARS) for row in found]
     assert all(suffix in the_reject(rows).remedy for suffix in SUFFIXES)
@@ -393,7 +394,7 @@ def test_meta_of_parquet_is_plain(tmp_path: Path) -> None:
         "id": pa.array([7], pa.uint64()),
         "day": pa.array([day.date()]),
         "time": pa.array([day]),
-        "far": pa.array([2**62], pa.timestamp("s")),
+        "far": pa.array([2**60], pa.timestamp("ms")),
         "ns": pa.array([1], pa.timestamp("ns")),
         "zone": pa.array([day], pa.timestamp("us", tz="Nowhere/Land")),
         "kind": pa.array(["k"]).dictionary_encode(),
@@ -423,10 +424,12 @@ def test_meta_struct_of_parquet(tmp_path: Path) -> None:
     assert the_document(rows_in(written(tmp_path, "a.parquet", table))).meta == {"site": 3, "raw": None, "score": None}
 
 
-def test_parquet_bomb_ends_at_the_bound(tmp_path: Path) -> None:
+def test_parquet_bomb_ends_at_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dictionary that unfolds into more bytes than a batch may have is refused after one small batch."""
-    table = parquet_bytes(pa.array(["x" * 5_000_000] * 1_000).dictionary_encode().cast(pa.string()), columns=["text"], compression="zstd")
-    assert len(table) < 100_000
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 4_000_000)
+    unfolding = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000), ["x" * 500_000])
+    table = parquet_bytes(unfolding, columns=["text"], store_schema=False)
+    assert len(table) < 100_000  # of 5 GB
     rows = rows_in(written(tmp_path, "a.parquet", table))
     assert codes(rows) == ["batch_too_large"]
     assert the_reject(rows).reason.startswith("The rows from 1 on")
@@ -440,13 +443,11 @@ def test_parquet_that_declares_too_much_is_not_decoded(tmp_path: Path, monkeypat
 
 
 def test_extension_types_run_no_code(tmp_path: Path) -> None:
-    """A Parquet column of an extension type is read as what it is stored as, and none of its code runs."""
-    pa.register_extension_type(_Unknown())
-    try:
-        data = parquet_bytes(pa.ExtensionArray.from_storage(_Unknown(), pa.array(["x"])), columns=["text"])
-        assert the_document(rows_in(written(tmp_path, "a.parquet", data))).text == "x"
-    finally:
-        pa.unregister_extension_type("stillhouse.test")
+    """A Parquet text of an extension type is refused, other such columns are left out, and none of their code runs."""
+    column = pa.ExtensionArray.from_storage(_Unknown(), pa.array(["x"]))
+    assert codes(rows_in(written(tmp_path, "a.parquet", parquet_bytes(column, columns=["text"])))) == ["bad_column_type"]
+    assert codes(rows_in(written(tmp_path, "a.parquet", parquet_bytes(["x"], column, columns=["text", "id"])))) == ["bad_column_type"]
+    assert the_document(rows_in(written(tmp_path, "a.parquet", parquet_bytes(["x"], column, columns=["text", "other"])))).meta == {}
 
 
 def test_a_line_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,6 +576,10 @@ def test_deep_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.chdir("d")
     Path("x.txt").write_text("x")
     (row,) = rows_in(tmp_path)
+    os.unlink("x.txt")
+    for _ in range(1_200):  # here, because pytest's own clean-up recurses
+        os.chdir("..")
+        os.rmdir("d")
     assert isinstance(row, Reject)
     assert row.code == "bad_id"  # the path is its key, and too long
 

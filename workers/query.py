@@ -77,7 +77,10 @@ def read_only(url: str, sql: str, limit: int) -> tuple[list[dict[str, object]], 
     with reading(url) as connection:
         if connection.dialect.name == "postgresql" and FORBIDDEN_TABLE in sql.lower():
             raise UsageError(f"Refused: `query` never reads the table {FORBIDDEN_TABLE}.", "read_only")
-        result = connection.exec_driver_sql(sql)
+        try:
+            result = connection.exec_driver_sql(sql)
+        except Warning:  # so the SQLite driver refuses two statements in one
+            raise UsageError("`query` takes one statement; the text holds several.", "bad_sql") from None
         if not result.returns_rows:
             raise UsageError("The statement gives no rows. `query` takes one statement that reads.", "bad_sql")
         rows = [dict(row._mapping) for row in result.fetchmany(limit + 1)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from suites.errors import SettingsError, StoreError
 
@@ -26,12 +26,12 @@ class Store:
             parsed = make_url(url)
         except ArgumentError:
             raise SettingsError("[store] url: not a database URL. Expected sqlite:///FILE or postgresql://USER@HOST/DATABASE.") from None
-        if parsed.get_backend_name() == "sqlite":
+        if parsed.drivername == "sqlite":
             self.engine = _sqlite(parsed.database or "")
-        elif parsed.get_backend_name() == "postgresql":
+        elif parsed.drivername in ("postgresql", "postgresql+psycopg"):
             self.engine = _postgresql(url)
         else:
-            raise SettingsError(f"[store] url: {parsed.get_backend_name()!r} is not supported. Expected sqlite or postgresql.")
+            raise SettingsError(f"[store] url: {parsed.drivername!r} is not supported. Expected sqlite or postgresql.")
         self.url = parsed.render_as_string(hide_password=True)
 
     @property
@@ -62,8 +62,6 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__
         raise StoreError(_sentence(str(code), error), f"store_{str(code).lower()}") from None
-    except NoSuchModuleError as error:
-        raise SettingsError(f"[store] url: {error}") from None
 
 
 def _sentence(code: str, error: DBAPIError) -> str:

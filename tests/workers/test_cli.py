@@ -1,0 +1,150 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workers.cli import VERBS
+from workers.settings import Settings
+
+from .conftest import ROOT, manage, manage_json, write_documents
+
+ASKED = [
+    *("packs", "check", "new-pack", "finetune", "evaluate", "release", "predict", "submit", "worker", "up"),
+    *("status", "failures", "retry", "cancel", "query", "export", "tables", "migrate", "doctor"),
+]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(ROOT / "manage.py"), *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_every_promised_verb_exists() -> None:
+    """The verbs of the README are there, and the README names every verb."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(ASKED) <= set(VERBS)
+    assert not [verb for verb in VERBS if f"manage.py {verb}" not in readme and f"`{verb}`" not in readme]
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_help_teaches(verb: str) -> None:
+    """--help of each verb says what it does and gives an example, without importing anything heavy."""
+    done = run(verb, "--help")
+    assert done.returncode == 0
+    assert "example:" in done.stdout and f"manage.py {verb}" in done.stdout
+
+
+def test_help_and_packs_answer_at_once() -> None:
+    """`--help` and `packs` take under 0.3 s of processor time, the best of five."""
+
+    def seconds(*arguments: str) -> float:
+        started = time.perf_counter()
+        run(*arguments)
+        return time.perf_counter() - started
+
+    assert min(seconds("--help") for _ in range(5)) < 0.3
+    assert min(seconds("packs") for _ in range(5)) < 0.3
+
+
+def test_help_and_packs_import_nothing_heavy() -> None:
+    """Neither torch nor a database, broker or encoder library is imported to list the packs."""
+    code = (
+        "import sys; sys.argv = ['manage.py', 'packs'];\nfrom workers.cli import main\nmain()\n"
+        "heavy = {'torch', 'transformers', 'sqlalchemy', 'celery', 'redis', 'spacy', 'openvino', 'sklearn', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "usage"),
+        (["finetun", "finance"], 2, "Did you mean 'finetune'?"),
+        (["finetune"], 2, "required: pack"),
+        (["finetune", "clincal"], 2, "Did you mean 'clinical'?"),
+        (["check", "nothere"], 2, "No pack 'nothere'"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_what_to_do(arguments: list[str], code: int, says: str) -> None:
+    """A mistake in a command is one clear line and exit code 2."""
+    done = run(*arguments)
+    assert done.returncode == code
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_one_envelope(home: Settings) -> None:
+    """--json gives {ok, command, data} or {ok, command, error{code, message}} and nothing else on stdout."""
+    good = json.loads(manage("packs", "--json", home=home).stdout)
+    assert good["ok"] and good["command"] == "packs" and {p["pack"] for p in good["data"]["packs"]} >= {"clinical", "toy"}
+    bad = json.loads(manage("submit", "clinical", "nothing", "--json", home=home, check=False).stdout)
+    assert (bad["ok"], bad["command"], bad["error"]["code"]) == (False, "submit", "not_released")
+    assert "finetune clinical" in bad["error"]["message"]
+
+
+def test_data_goes_to_stdout_and_words_to_stderr(home: Settings, tmp_path: Path) -> None:
+    """What `predict` prints can be piped: stdout holds JSON lines alone."""
+    path = write_documents(tmp_path / "a.jsonl", 3)
+    done = manage("predict", "toy", str(path), home=home)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["id"] for line in lines] == ["doc-0", "doc-1", "doc-2"]
+    assert "student toy-" in done.stderr
+
+
+def test_predict_reports_bad_rows_and_exits_1(home: Settings, tmp_path: Path) -> None:
+    """Good rows are read, bad ones named with place and code, and the exit code says that not all went well."""
+    path = write_documents(tmp_path / "a.jsonl", 2)
+    path.write_text(path.read_text() + "not json\n")
+    done = manage("predict", "toy", str(path), home=home, check=False)
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 2
+    assert "a.jsonl:3: bad_json" in done.stderr
+
+
+def test_new_pack_makes_a_folder_that_is_found(home: Settings, tmp_path: Path) -> None:
+    """A new pack is discovered at once, and `check` says what it still lacks."""
+    folder = tmp_path / "mine"
+    manage("new-pack", "insurance", "--folder", str(folder), home=home)
+    done = manage("check", "insurance", home=home, check=False, STILLHOUSE_PACKS__FOLDERS=str(folder))
+    assert done.returncode == 1
+    assert "has 2 documents, expected 20" in done.stderr
+    again = manage("new-pack", "insurance", "--folder", str(folder), home=home, check=False)
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_submit_without_migrate_says_migrate(home: Settings, tmp_path: Path) -> None:
+    """A forgotten step is named, not guessed."""
+    done = manage("submit", "toy", str(write_documents(tmp_path / "a.jsonl", 1)), home=home, check=False)
+    assert done.returncode == 1 and "manage.py migrate" in done.stderr
+
+
+def test_submit_without_a_broker_keeps_the_documents(home: Settings, tmp_path: Path) -> None:
+    """With no broker running the documents are stored and wait, and the user is told."""
+    manage("migrate", home=home)
+    done = manage("submit", "toy", str(write_documents(tmp_path / "a.jsonl", 4)), home=home)
+    assert "No broker answers" in done.stderr
+    (job,) = manage_json("status", home=home)
+    assert (job["pending"], job["adds_up"]) == (4, True)
+
+
+def test_doctor_is_well_after_migrate(home: Settings) -> None:
+    """`doctor` passes on a migrated home and names what is missing before."""
+    before = manage("doctor", home=home, check=False)
+    assert before.returncode == 1 and "manage.py migrate" in before.stderr
+    manage("migrate", home=home)
+    manage("doctor", home=home)
+
+
+def test_the_readmes_commands_exist() -> None:
+    """Every `manage.py VERB` in README and docs names a verb that there is."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = {match for page in pages for match in re.findall(r"manage\.py ([a-z][a-z-]*)", page.read_text(encoding="utf-8"))}
+    assert named and named <= set(VERBS)

@@ -1,0 +1,58 @@
+"""Settings: a file, overridden by the environment, with errors that name the key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from suites.errors import SettingsError
+from workers.broker import socket_path
+from workers.settings import Settings, load_settings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_shipped_file_holds_the_defaults() -> None:
+    """Every value of settings.toml is the default, and every setting stands in it."""
+    raw = tomllib.loads((ROOT / "settings.toml").read_text())
+    assert load_settings(ROOT / "settings.toml", environ={}) == Settings(home=ROOT)
+    assert {s: set(v) for s, v in raw.items()} == {
+        name: set(field.annotation.model_fields)
+        for name, field in Settings.model_fields.items()
+        if name != "home"  # type: ignore[union-attr]
+    }
+
+
+def test_the_environment_overrides_the_file() -> None:
+    """STILLHOUSE_SECTION__KEY wins over the file, numbers and lists included."""
+    environ = {"STILLHOUSE_WORKER__CHUNK": "7", "STILLHOUSE_STORE__URL": "postgresql://x/y", "STILLHOUSE_PACKS__TRUST_HOOKS": "a,b"}
+    settings = load_settings(ROOT / "settings.toml", environ=environ)
+    assert (settings.worker.chunk, settings.store_url, settings.packs.trust_hooks) == (7, "postgresql://x/y", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "named"),
+    [
+        ("[worker]\nchunck = 3", {}, "worker.chunck"),
+        ("[worker]\nlease_s = -1", {}, "worker.lease_s"),
+        ("[nonsense]", {}, "nonsense"),
+        ("[worker", {}, "not valid TOML"),
+        ("", {"STILLHOUSE_WORKER__CHUNK": "many"}, "worker.chunk"),
+        ("", {"STILLHOUSE_WORKR__CHUNK": "1"}, "workr"),
+    ],
+)
+def test_a_bad_setting_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
+    """A typo or a bad value is an error that names the key."""
+    (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(SettingsError, match=named):
+        load_settings(tmp_path / "settings.toml", environ=environ)
+
+
+def test_a_deep_home_still_gives_a_usable_socket(tmp_path: Path) -> None:
+    """A socket's path holds about 100 bytes; a deeper home gets a short private one."""
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    deep.mkdir(parents=True)
+    (deep / "settings.toml").write_text("")
+    assert len(str(socket_path(load_settings(deep / "settings.toml", environ={})))) <= 100

@@ -1,0 +1,96 @@
+"""Submitting: counted, repeatable, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from suites.discover import Pack
+from suites.errors import UsageError
+from workers.queue import counts
+from workers.store import Store
+from workers.submit import Submitted, submit
+from workers.tables import documents, rejects, texts, work
+
+from .conftest import write_documents
+
+STUDENT = "toy-000000000000"
+
+
+def sent(store: Store, pack: Pack, *paths: Path, **options: object) -> Submitted:
+    return submit(store, pack, STUDENT, list(paths), chunk=7, ring=lambda job_id: None, **options)  # type: ignore[arg-type]
+
+
+def test_rows_seen_are_accepted_duplicate_or_rejected(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Every row is counted once; a bad one is kept with place, code and remedy, and the rest goes on."""
+    path = write_documents(tmp_path / "a.jsonl", 20)
+    path.write_text(path.read_text() + '{"id": "bad"}\nnot json\n{"id": "doc-1", "text": ""}\n' + path.read_text().splitlines()[0] + "\n")
+    done = sent(store, toy_pack, path)
+    assert (done.seen, done.accepted, done.duplicate, done.rejected) == (24, 20, 1, 3)
+    assert done.by_code == {"no_text": 1, "bad_json": 1, "empty_text": 1}
+    with store.begin() as connection:
+        rows = connection.execute(select(rejects)).all()
+        assert counts(connection, done.job_id).conserved
+    assert [r.place for r in rows] == ["a.jsonl:21", "a.jsonl:22", "a.jsonl:23"]
+    assert all(r.remedy for r in rows)
+
+
+def test_a_repeated_submit_is_harmless(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """The same paths again give the same job, no new document and no new work."""
+    path = write_documents(tmp_path / "a.jsonl", 20)
+    first, second = sent(store, toy_pack, path), sent(store, toy_pack, path)
+    assert (second.job_id, second.accepted, second.duplicate) == (first.job_id, 0, 20)
+    with store.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(work)).scalar_one() == 20
+        assert counts(connection, first.job_id).conserved
+
+
+def test_an_interrupted_submit_resumes(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """After a stop between chunks, repeating the submit adds what was missing and nothing else."""
+    path = write_documents(tmp_path / "a.jsonl", 20)
+
+    def stop(label: str, n_rows: int) -> None:
+        if n_rows >= 14:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sent(store, toy_pack, path, on_rows=stop)
+    resumed = sent(store, toy_pack, path)
+    assert (resumed.accepted, resumed.duplicate) == (6, 14)
+    with store.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(texts)).scalar_one() == 20
+
+
+def test_the_same_id_with_another_text_is_another_document(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """A changed text under an old id is read too; nothing is overwritten."""
+    (tmp_path / "a.jsonl").write_text('{"id": "x", "text": "first"}\n{"id": "x", "text": "second"}\n')
+    assert sent(store, toy_pack, tmp_path / "a.jsonl").accepted == 2
+    with store.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(documents)).scalar_one() == 2
+
+
+def test_another_student_reads_the_same_documents(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Documents are stored once; a new student gets work of its own for them."""
+    path = write_documents(tmp_path / "a.jsonl", 5)
+    sent(store, toy_pack, path)
+    again = submit(store, toy_pack, "toy-111111111111", [path], chunk=7, ring=lambda job_id: None)
+    assert again.accepted == 5
+    with store.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(documents)).scalar_one() == 5
+
+
+def test_a_job_name_of_another_pack_or_student_is_refused(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """A job keeps its pack and student: the same name for others is an error that says so."""
+    path = write_documents(tmp_path / "a.jsonl", 2)
+    sent(store, toy_pack, path, name="mine")
+    with pytest.raises(UsageError, match=STUDENT):
+        submit(store, toy_pack, "toy-111111111111", [path], name="mine", chunk=7, ring=lambda job_id: None)
+
+
+def test_an_empty_folder_is_an_error(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Nothing to submit is said, not passed over."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="Nothing to submit"):
+        sent(store, toy_pack, tmp_path / "empty")
