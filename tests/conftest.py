@@ -34,7 +34,7 @@ overlap_tokens = 16
 # a tiny encoder of random weights: it learns a sample of 60 only in large steps
 [student]
 source = "path:{encoder}"
-learning_rate = 1e-3
+learning_rate = 3e-3
 head_learning_rate = 3e-2
 
 [[task]]
