@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# tiny models are fastest on one thread, many times so on a busy machine; read when torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TOY_MANIFEST = """\
 name = "toy"

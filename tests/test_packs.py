@@ -162,6 +162,7 @@ def test_a_hook_that_raises_is_a_problem(toy_folder: Path, tmp_path: Path, hook:
     assert "ZeroDivisionError" in " ".join(check_pack(find_pack("toy", [tmp_path])))
 
 
+DATA = '[[data]]\nname = "d"\nlicence = "CC0"\n'
 BAD_MANIFESTS = {
     "unknown key": ('title = "Toy notices"', 'title = "Toy notices"\nicon = "x"', "icon"),
     "unknown key of a task": ('scope = "sentence"', 'scope = "sentence"\nlabel = "x"', "task.1.label"),
@@ -173,9 +174,10 @@ BAD_MANIFESTS = {
     "column of unknown label": ('only = "absent"', 'only = "gone"', "column 'n_absent': only = 'gone'"),
     "two columns of one name": ('name = "codes_sum"', 'name = "n_absent"', "two columns"),
     "overlap too large": ("overlap_tokens = 16", "overlap_tokens = 32", "overlap_tokens must be"),
-    "data onto unknown label": ("[[column]]\n", '[[data]]\nname = "d"\npath = "d"\nlicence = "CC0"\nmaps = [{task = "topic", labels = {x = "birds"}}]\n[[column]]\n', "'birds'"),
-    "data without a place": ("[[column]]\n", '[[data]]\nname = "d"\nlicence = "CC0"\nmaps = [{task = "topic", labels = {x = "animals"}}]\n[[column]]\n', "path or dataset"),
-    "bound of unknown task": ('[[task]]\nname = "topic"', '[gate]\nminimum = {subject = 0.5}\n[[task]]\nname = "topic"', "gate.minimum names no task: 'subject'"),
+    "data onto unknown label": ("[[column]]\n", DATA + 'path = "d"\nmaps = [{task = "topic", labels = {x = "birds"}}]\n[[column]]\n', "'birds'"),
+    "data onto unknown task": ("[[column]]\n", DATA + 'path = "d"\nmaps = [{task = "tropic", labels = {x = "animals"}}]\n[[column]]\n', "'tropic'"),
+    "data without a place": ("[[column]]\n", DATA + 'maps = [{task = "topic", labels = {x = "animals"}}]\n[[column]]\n', "path or dataset"),
+    "bound of unknown task": ("[student]\n", "[gate]\nminimum = {subject = 0.5}\n[student]\n", "gate.minimum names no task: 'subject'"),
 }
 
 

@@ -17,16 +17,15 @@ def ring(job_id: int) -> bool:
     """Sends one wake-up unless enough wait already. Gives False if the broker is out of reach: the sweep rings again."""
     from workers.app import QUEUE, app
 
+    connection = app.connection_for_write(connect_timeout=3)
     try:
-        with app.connection_for_write(connect_timeout=3) as connection, closing(connection.channel()) as channel:
-            _, waiting, _ = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, passive=_is_passive(connection.transport.driver_type))
+        with connection, closing(connection.channel()) as channel:
+            passive = connection.transport.driver_type == "amqp"  # there a queue has one owner of its settings: the worker
+            _, waiting, _ = channel.queue_declare(queue=QUEUE, durable=True, auto_delete=False, passive=passive)
             if waiting < MAX_WAITING:
                 app.send_task("workers.tasks.wake", args=[job_id], connection=connection, argsrepr="-", kwargsrepr="-")
         return True
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         log.warning("broker out of reach, the sweep will ring again", extra={"job_id": job_id, "error": type(error).__name__})
         return False
 
-
-def _is_passive(driver: str) -> bool:
-    return driver == "amqp"
