@@ -37,7 +37,7 @@ def load_encoder(folder: Path, layers: Sequence[int] | Literal["all"] = "all") -
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "model.safetensors")
-    weights = {name.removeprefix("bert.").removeprefix("distilbert."): tensor for name, tensor in weights.items()}
+    weights = {_modern(name): tensor for name, tensor in weights.items()}
     is_bert = config["model_type"] == "bert"
     n_layers = config["num_hidden_layers"] if is_bert else config["n_layers"]
     chosen = tuple(range(n_layers)) if layers == "all" else tuple(layers)
@@ -45,10 +45,18 @@ def load_encoder(folder: Path, layers: Sequence[int] | Literal["all"] = "all") -
         raise StudentError(f"{folder}: has layers 0..{n_layers - 1}; layers {list(chosen)} were asked for.", "bad_layers")
     if config.get("hidden_act", config.get("activation", "gelu")) != "gelu":
         raise StudentError(f"{folder}: activation is not gelu, the only one of DistilBERT's graph here.", "bad_source")
+    if config.get("layer_norm_eps", 1e-12) != 1e-12:
+        raise StudentError(f"{folder}: layer_norm_eps is {config['layer_norm_eps']}; DistilBERT has 1e-12 and no other.", "bad_source")
     model = DistilBertModel(_config(config, len(chosen), is_bert))
     model.load_state_dict(_copied(weights, chosen) if is_bert else _renumbered(weights, chosen))
     model.eval()  # type: ignore[no-untyped-call]
     return model, chosen
+
+
+def _modern(name: str) -> str:
+    """A weight's name without its model's prefix; the first BERTs call a norm's weight gamma and its bias beta."""
+    bare = name.removeprefix("bert.").removeprefix("distilbert.")
+    return bare.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _config(config: Mapping[str, Any], n_layers: int, is_bert: bool) -> DistilBertConfig:

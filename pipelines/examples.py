@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 
 from suites.discover import Pack
@@ -43,7 +42,10 @@ def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path, *
             raise DataError(f"Data source {source.name!r}: {data_root / (source.path or '')} not found. Set [data] root or --data-root.")
         return []  # the source exists and has no such split
     if (key := source.group_by) is not None:
-        return [_grouped(source, list(group)) for _, group in groupby(rows, key=lambda r: r[1][key])]
+        groups: dict[str, list[tuple[str, Row]]] = {}
+        for place, row in rows:
+            groups.setdefault(str(row.get(key)), []).append((place, row))
+        return [_grouped(source, name, group) for name, group in groups.items()]
     return [_single(pack, source, place, row) for place, row in rows]
 
 
@@ -78,7 +80,7 @@ def _dataset_rows(source: DataSource, split: Split) -> Iterator[tuple[str, Row]]
     return _file_rows(folder, split)
 
 
-def _grouped(source: DataSource, group: list[tuple[str, Row]]) -> Example:
+def _grouped(source: DataSource, name: str, group: list[tuple[str, Row]]) -> Example:
     """One document from rows that are its sentences, joined by one space."""
     order = source.order_by
     ordered = sorted(group, key=lambda r: float(str(r[1][order]))) if order is not None else group
@@ -89,7 +91,7 @@ def _grouped(source: DataSource, group: list[tuple[str, Row]]) -> Example:
         text += str(row["text"])
         for label_map in source.maps:
             gold += [Finding(label_map.task, label, 1.0, start, len(text)) for label in _labels(source, label_map, row, place)]
-    document = Document(f"{source.name}/{group[0][1][str(source.group_by)]}", text)
+    document = Document(f"{source.name}/{name}", text)
     return Example(document, tuple(gold), frozenset(m.task for m in source.maps), source.name)
 
 
@@ -116,15 +118,23 @@ def _gold(source: DataSource, label_map: LabelMap, task: Task, row: Row, place: 
         for span in spans if isinstance(spans, list) else []:
             label = _mapped(source, label_map, str(span["label"]), place)
             if label is not None:
-                found.append(Finding(task.name, label, 1.0, int(span["start"]), int(span["end"])))
+                found.append(Finding(task.name, label, 1.0, *_range(source, span, row, place)))
         return found
     labels = _labels(source, label_map, row, place)
     if task.scope == "span":
         target = spans[0] if isinstance(spans, list) and spans else None
         if not isinstance(target, dict):
             raise DataError(f"{source.name} {place}: task {task.name!r} is asked of a span; the row has none.")
-        return [Finding(task.name, label, 1.0, int(target["start"]), int(target["end"])) for label in labels]
+        return [Finding(task.name, label, 1.0, *_range(source, target, row, place)) for label in labels]
     return [Finding(task.name, label, 1.0, 0, len(str(row["text"]))) for label in labels]
+
+
+def _range(source: DataSource, span: Mapping[str, object], row: Row, place: str) -> tuple[int, int]:
+    """A span's range of the row's text."""
+    start, end, n_chars = int(str(span.get("start"))), int(str(span.get("end"))), len(str(row["text"]))
+    if not 0 <= start < end <= n_chars:
+        raise DataError(f"{source.name} {place}: span {start}..{end} lies outside the text of {n_chars} characters.")
+    return start, end
 
 
 def _labels(source: DataSource, label_map: LabelMap, row: Row, place: str) -> list[str]:

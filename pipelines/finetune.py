@@ -33,7 +33,7 @@ from pipelines.sources import encoder_folder
 from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.targets import encode_examples
 from suites.discover import Pack
-from suites.errors import DataError
+from suites.errors import DataError, PackError, StudentError
 from suites.hooks import load_hooks
 from suites.types import Example
 
@@ -64,9 +64,14 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
     started = time.monotonic()
     torch.manual_seed(options.seed)
     plan = pack.manifest.student
+    if not (pack.folder / "card.md").exists():
+        raise PackError(f"{pack.folder / 'card.md'} not found: a student's card is made from it. See docs/packs.md.")
     train, dev = (_read(pack, split, options) for split in ("train", "dev"))
     source_folder = encoder_folder(plan.source, offline=options.offline)
     encoder, layers = load_encoder(source_folder, plan.layers)
+    if pack.manifest.text.window_tokens > encoder.config.max_position_embeddings:
+        longest = f"{plan.source} has positions for {encoder.config.max_position_embeddings} tokens"
+        raise PackError(f"Pack {pack.name!r}: [text] window_tokens is {pack.manifest.text.window_tokens}, {longest}. Make the windows shorter.")
     text_encoder = TextEncoder(source_folder)
     net = StudentNet(encoder, pack.student_tasks)
     hooks, rules = load_hooks(pack, options.trusted), Rules(None, pack.manifest.language)
@@ -119,8 +124,9 @@ def _read(pack: Pack, split: str, options: FinetuneOptions) -> list[Example]:
     examples = read_examples(pack, split, data_root=options.data_root, sources=options.sources)  # type: ignore[arg-type]
     if options.limit is not None:
         examples = _capped(examples, options.limit)
-    if not examples:
-        raise DataError(f"Pack {pack.name!r} has no {split} examples in {', '.join(options.sources or ('samples',))}.")
+    annotated = {task for e in examples for task in e.tasks}
+    if not annotated & {t.name for t in pack.student_tasks}:
+        raise DataError(f"Pack {pack.name!r} has no {split} examples in {', '.join(options.sources or ('samples',))} that answer a task of the student.")
     return examples
 
 
@@ -149,11 +155,15 @@ def _making_folder(parent: Path) -> Path:
 
 
 def _named(making: Path, student_id: str) -> Path:
-    """The finished folder under its id; an equal student that is already there is kept."""
+    """The finished folder under its id; an equal student that is there and whole is kept, a damaged one replaced."""
     folder = making.parent / student_id
-    if not folder.exists():
-        making.chmod(0o755)
-        making.rename(folder)
+    if folder.exists():
+        try:
+            return load_student(folder).folder
+        except StudentError:
+            shutil.rmtree(folder)
+    making.chmod(0o755)
+    making.rename(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +19,8 @@ from pipelines.progress import OnProgress
 from pipelines.targets import IGNORED, Encoded, Target
 from suites.types import StudentPlan, Task
 
-# of a long document this many windows are drawn anew each epoch; inference reads all of them
-MAX_TRAIN_WINDOWS = 2
+# of a long document so many windows are drawn anew each epoch; inference reads all of them
+MAX_TRAIN_WINDOWS = 1
 WARMUP_SHARE = 0.1
 MIN_STEPS = 16
 
@@ -138,27 +139,45 @@ def _part(collected: _Collected, task: Task) -> Part:
 
 
 def plan_batches(examples: Sequence[Encoded], plan: StudentPlan, rng: random.Random) -> list[list[int]]:
-    """Shuffled batches of examples of like length: grouping by length saves the padding."""
-    cost = [sum(sorted((len(r) for r in e.rows), reverse=True)[:MAX_TRAIN_WINDOWS]) for e in examples]
-    longest = [max(len(r) for r in e.rows) for e in examples]
-    order = list(range(len(examples)))
-    rng.shuffle(order)
-    made: list[list[int]] = []
+    """One epoch: shuffled batches of examples of like length (grouping saves the padding), each source within its share."""
+    order = _drawn(examples, plan.source_tokens, rng)
     # few examples: smaller batches, so that an epoch still has MIN_STEPS steps
-    batch_examples = max(1, min(plan.batch_examples, len(examples) // MIN_STEPS))
+    batch_examples = max(1, min(plan.batch_examples, len(order) // MIN_STEPS))
     pool = batch_examples * 50
+    made: list[list[int]] = []
     for at in range(0, len(order), pool):
         batch: list[int] = []
-        for i in sorted(order[at : at + pool], key=lambda i: (longest[i], cost[i])):
-            n_rows = sum(min(len(examples[j].rows), MAX_TRAIN_WINDOWS) for j in [*batch, i])
-            if batch and (len(batch) == batch_examples or n_rows * longest[i] > plan.batch_tokens):
+        n_rows = 0
+        for i in sorted(order[at : at + pool], key=lambda i: _length(examples[i])):
+            rows = min(len(examples[i].rows), MAX_TRAIN_WINDOWS)
+            if batch and (len(batch) == batch_examples or (n_rows + rows) * _length(examples[i]) > plan.batch_tokens):
                 made.append(batch)
-                batch = []
+                batch, n_rows = [], 0
             batch.append(i)
+            n_rows += rows
         if batch:
             made.append(batch)
     rng.shuffle(made)
     return made
+
+
+def _length(example: Encoded) -> int:
+    """Tokens of the longest window."""
+    return max(len(row) for row in example.rows)
+
+
+def _drawn(examples: Sequence[Encoded], source_tokens: int, rng: random.Random) -> list[int]:
+    """The examples of one epoch in random order: of each source until its share of tokens is used."""
+    order = list(range(len(examples)))
+    rng.shuffle(order)
+    used: Counter[str] = Counter()
+    drawn = []
+    for i in order:
+        source = examples[i].source
+        if used[source] < source_tokens:
+            used[source] += _length(examples[i]) * min(len(examples[i].rows), MAX_TRAIN_WINDOWS)
+            drawn.append(i)
+    return drawn
 
 
 @dataclass(frozen=True, slots=True)

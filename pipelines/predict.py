@@ -13,7 +13,7 @@ from pipelines.engine import Engine, OpenVinoEngine
 from pipelines.heads import Head, answer_ranges, answer_spans
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
-from suites.discover import Pack
+from suites.discover import Pack, is_legal
 from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Finding, TextLimits
 
@@ -82,10 +82,15 @@ class Predictor:
             reason = f"{len(document.text)} characters, the pack reads at most {self._limits.max_chars}: raise [text] max_chars or split the document"
             return Reading(document.id, stage="clean", code="too_long", reason=reason)
         try:
+            document.text.encode()
+        except UnicodeEncodeError as error:
+            return Reading(document.id, stage="clean", code="bad_surrogate", reason=f"half a surrogate pair at character {error.start}: not valid Unicode")
+        try:
             text = self._hooks.clean(document.text)
+            changed = len(text) != len(document.text)
         except Exception as error:  # a pack's code: whatever it raises is this document's failure alone
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() raised {type(error).__name__}")
-        if len(text) != len(document.text):
+        if changed:
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
         return text
 
@@ -106,9 +111,11 @@ class Predictor:
             return Reading(document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
         found = [*ruled, *self._answer_heads(text, tokens, logits, sentences, given)]
         try:
-            refined = self._hooks.refine(text, found)
+            refined = list(self._hooks.refine(text, found))
         except Exception as error:
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
+        if not all(is_legal(f, self.pack, len(text)) for f in refined):
+            return Reading(document.id, stage="refine", code="hook_failed", reason="refine() gave a finding with a foreign task or label, or outside the text")
         return Reading(document.id, tuple(sorted(refined, key=lambda f: (f.task, f.start, f.end, f.label))))
 
     def _answer_heads(self, text: str, tokens: Tokens, logits: Floats, sentences: list[tuple[int, int]], given: Given) -> list[Finding]:

@@ -71,7 +71,7 @@ def released_student(students: Path, pack_name: str) -> str:
 
 def gate_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
     """Why the gate refuses: each a task, its figure and the bound."""
-    problems = []
+    problems = [] if evaluation.split == "test" else [f"the scores are of the split {evaluation.split!r}, must be of 'test'"]
     for source, by_task in evaluation.scores.items():
         for name, score in by_task.items():
             if score.score <= score.majority:
@@ -88,6 +88,8 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation)
     """Makes a student the one that reads, if it passes the gate. Writes gate.json either way. Raises GateError."""
     folder = student_folder(students, pack.name, student_id)
     problems = gate_problems(pack, evaluation)
+    if evaluation.student != student_id:
+        problems.append(f"the scores are of {evaluation.student}, not of this student")
     (folder / "gate.json").write_text(json.dumps({"passed": not problems, "problems": problems}, indent=1) + "\n", encoding="utf-8")
     if problems:
         raise GateError(f"The gate refuses {student_id}: {'; '.join(problems)}. Fine-tune with more data or epochs; the released student stays.")

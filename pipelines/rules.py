@@ -78,7 +78,7 @@ class Rules:
 
 def _patterns(path: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except ValueError as error:
         raise PackError(f"{path}: not JSON lines: {error}") from None
 

@@ -67,7 +67,12 @@ def _check_folder(folder: Path, source: str) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise StudentError(f"Encoder source {source}: {folder / name} not found. Expected a Hugging Face folder in safetensors.", "no_source")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise StudentError(f"Encoder source {source}: {folder / 'config.json'} is not a JSON object. Restore the folder.", "bad_source")
     if config.get("model_type") not in MODEL_TYPES:
         raise StudentError(f"Encoder source {source}: model_type {config.get('model_type')!r} is not one of {', '.join(MODEL_TYPES)}.", "bad_source")
     if forbidden := [key for key in FORBIDDEN_KEYS if key in config]:

@@ -21,6 +21,8 @@ from suites.types import Task, TextLimits
 
 # the files that decide every answer; the id is derived from them
 CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors", "student.json", "calibration.json")
+# what is checked when a student is loaded: these, and the exported graph
+SEALED = (*CORE, "encoder.xml", "encoder.bin")
 SUMS = "SHA256SUMS"
 
 
@@ -64,8 +66,7 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
 
 def seal(folder: Path, pack_name: str) -> str:
     """Writes SHA256SUMS over the core files and the graph; gives the id: pack name and 12 hex digits."""
-    names = [*CORE, "encoder.xml", "encoder.bin"]
-    (folder / SUMS).write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in names), encoding="utf-8")
+    (folder / SUMS).write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in SEALED), encoding="utf-8")
     return _id(folder, pack_name)
 
 
@@ -78,10 +79,10 @@ def load_student(folder: Path) -> Student:
     """The student in a folder, every file checked against SHA256SUMS. Raises StudentError."""
     if not (folder / SUMS).is_file():
         raise StudentError(f"{folder}: no student here ({SUMS} not found). `manage.py finetune PACK` makes one.", "no_student")
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition("  ")
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())}
+    for name in SEALED:
         path = folder / name
-        if not path.is_file() or sha256(path) != expected:
+        if not path.is_file() or sha256(path) != expected.get(name):
             raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
     try:
         birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))
@@ -96,7 +97,11 @@ def load_student(folder: Path) -> Student:
     for head in heads:
         if head.weight.shape[0] != n_outputs(head.task):
             raise StudentError(f"{folder}: head {head.task.name!r} has {head.weight.shape[0]} outputs, its task {n_outputs(head.task)}.", "student_damaged")
-    return Student(_id(folder, birth.pack), folder, birth, heads)
+    student_id = _id(folder, birth.pack)
+    # a folder may be named otherwise only while it is being made
+    if folder.name != student_id and not folder.name.startswith("."):
+        raise StudentError(f"{folder}: holds {student_id}. Give the folder the student's own name.", "student_damaged")
+    return Student(student_id, folder, birth, heads)
 
 
 def check_fits(student: Student, pack: Pack) -> None:
@@ -104,6 +109,9 @@ def check_fits(student: Student, pack: Pack) -> None:
 
     Labels may have been appended to the pack since; a changed order or a removed label may not.
     """
+    if missing := {t.name for t in pack.student_tasks} - {h.task.name for h in student.heads}:
+        reason = f"Student {student.id} was made before pack {pack.name!r} asked {sorted(missing)}"
+        raise StudentError(f"{reason}. Fine-tune again: python manage.py finetune {pack.name}", "student_outdated")
     for head in student.heads:
         ours, task = head.task, pack.tasks.get(head.task.name)
         if task is None or (task.kind, task.scope, task.labels[: len(ours.labels)]) != (ours.kind, ours.scope, ours.labels):

@@ -31,14 +31,11 @@ class Target:
 class Encoded:
     """One example ready to train on. `rows[i]` are the ids of `plan[i]`, [CLS] and [SEP] included."""
 
+    source: str
     rows: tuple[Ints, ...]
     plan: tuple[Window, ...]
     n_tokens: int
     targets: dict[str, Target]
-
-    @property
-    def n_padded(self) -> int:
-        return sum(len(row) for row in self.rows)
 
 
 def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits) -> list[Encoded]:
@@ -48,7 +45,7 @@ def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder:
         plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
         rows = tuple(encoder.window_ids(tokens, w) for w in plan)
         targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}
-        encoded.append(Encoded(rows, plan, len(tokens), targets))
+        encoded.append(Encoded(example.source, rows, plan, len(tokens), targets))
     return encoded
 
 

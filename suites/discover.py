@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from suites.errors import PackError, unknown
-from suites.types import Manifest, Task
+from suites.types import Finding, Manifest, Task
 
 ENTRY_POINT_GROUP = "stillhouse.packs"
 SUITES = Path(__file__).parent
@@ -48,6 +48,12 @@ class Pack:
             path = self.folder / name
             digest.update(name.encode() + b"\0" + (path.read_bytes() if path.exists() else b"") + b"\0")
         return digest.hexdigest()
+
+
+def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
+    """Whether a finding answers a task of the pack with one of its labels, a range of the text and a score of 0..1."""
+    task = pack.tasks.get(finding.task)
+    return task is not None and finding.label in task.labels and 0 <= finding.start <= finding.end <= n_chars and 0.0 <= finding.score <= 1.0
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,17 @@ def _candidates(suites: Path, folders: Iterable[Path]) -> Iterable[tuple[Path, s
             if (path / "pack.toml").is_file():
                 yield path, "folder"
     for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
-        # find_spec of a top-level package imports nothing; its code runs only if hooks are trusted
-        spec = util.find_spec(entry.module.split(".")[0])
-        if spec is None or not spec.submodule_search_locations:
-            yield Path(entry.value), f"pip:{entry.name}"
-            continue
-        root = Path(next(iter(spec.submodule_search_locations)))
-        yield root.joinpath(*entry.module.split(".")[1:]), f"pip:{entry.name}"
+        yield _installed(entry.value), f"pip:{entry.name}"
+
+
+def _installed(value: str) -> Path:
+    """The folder that an entry point names; where there is none, a path that says what was looked for."""
+    package, *inside = value.split(".")
+    # find_spec of a top-level package imports nothing; its code runs only if hooks are trusted
+    spec = util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        return Path(value)
+    return Path(next(iter(spec.submodule_search_locations))).joinpath(*inside)
 
 
 def find_pack(name: str, folders: Iterable[Path] = ()) -> Pack:

@@ -31,7 +31,7 @@ def read_samples(pack: Pack, split: Split | None = None) -> list[Example]:
 
 def _examples(path: Path, pack: Pack) -> Iterator[Example]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise PackError(f"{path}: not found. A pack ships gold-labelled samples.") from None
     for number, line in enumerate(lines, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipelines.predict import make_predictor
 from pipelines.rules import Rules
 from pipelines.student import Student
 from pipelines.targets import IGNORED, bio_tags
-from suites.discover import Pack
+from suites.discover import Pack, find_pack
 from suites.samples import read_samples
 from suites.types import Document, Finding, Task
 
@@ -160,10 +161,25 @@ def test_a_too_long_document_fails_alone(toy_pack: Pack, toy_student: tuple[Path
     assert readings[0].findings == readings[2].findings
 
 
-# BUG pipelines/predict.py:71: the tokenizer raises TypeError on a lone surrogate ("\ud800" is legal in JSON) for the whole chunk
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a lone surrogate fails its neighbours")
 def test_a_lone_surrogate_fails_alone(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
     """A document that the tokenizer cannot take fails alone, and its neighbours are read."""
     sample = read_samples(toy_pack)[0].document
     readings = list(make_predictor(toy_pack, toy_student[1]).predict([sample, Document("2", "a \ud800 b")]))
     assert [r.failed for r in readings] == [False, True]
+
+
+HOOKS = {
+    "clean gives nothing": "def clean(text):\n    return None\n",
+    "refine gives nothing": "def refine(text, findings):\n    return None\n",
+    "refine raises late": "def refine(text, findings):\n    yield from [1 / 0]\n",
+}
+
+
+@pytest.mark.parametrize("code", HOOKS.values(), ids=HOOKS.keys())
+def test_a_bad_hook_fails_its_document(toy_folder: Path, toy_student: tuple[Path, Student], tmp_path: Path, code: str) -> None:
+    """A hook that gives back no text or no findings is a failure with stage and code, not an exception."""
+    shutil.copytree(toy_folder / "toy", tmp_path / "toy")
+    (tmp_path / "toy" / "hooks.py").write_text(code, encoding="utf-8")
+    pack = find_pack("toy", [tmp_path])
+    (reading,) = make_predictor(pack, toy_student[1]).predict([read_samples(pack)[0].document])
+    assert reading.code == "hook_failed"

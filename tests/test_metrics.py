@@ -120,7 +120,7 @@ def test_perfect_is_one_and_nothing_is_zero(task: Task) -> None:
 
 def answers(logits: Floats, labels: np.ndarray) -> tuple[list[Encoded], list[Floats]]:
     """One example a row: one token whose states are the logits of the answer."""
-    examples = [Encoded((), (), 1, {"mood": Target((slice(0, 1),), np.array([label], np.int32))}) for label in labels]
+    examples = [Encoded("made", (), (), 1, {"mood": Target((slice(0, 1),), np.array([label], np.int32))}) for label in labels]
     return examples, [row[None, :] for row in logits]
 
 

@@ -28,4 +28,3 @@ def ring(job_id: int) -> bool:
     except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
         log.warning("broker out of reach, the sweep will ring again", extra={"job_id": job_id, "error": type(error).__name__})
         return False
-

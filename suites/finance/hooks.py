@@ -25,12 +25,12 @@ def refine(text, findings):
 
 
 def _iban(finding, found):
-    """The IBAN, or its longest leading groups that pass the checksum: the rule may run into the next word."""
+    """The IBAN with its country as value, or its longest leading groups that pass the checksum: the rule may run into the next word."""
     groups = found.split(" ")
     for n in range(len(groups), 0, -1):
         shorter = " ".join(groups[:n])
         if _mod97("".join(groups[:n])):
-            return replace(finding, end=finding.start + len(shorter), unit=shorter[:2])
+            return replace(finding, end=finding.start + len(shorter), value=shorter[:2])
     return None
 
 

