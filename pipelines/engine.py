@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +11,20 @@ import numpy.typing as npt
 import openvino as ov
 
 from pipelines.encode import Floats, Ints, batches, pad
-from suites.errors import StudentError
+from suites.errors import RunError, StudentError
 
 BATCH_TOKENS = 1024  # padded tokens a request: the fastest of those measured, docs/performance.md
+
+
+Project = Callable[[Floats], Floats]
+
+
+def as_they_are(states: Floats) -> Floats:
+    return states.copy()
+
+
+def nothing() -> None:
+    """No one waits for progress."""
 
 
 class Engine(Protocol):
@@ -21,8 +32,12 @@ class Engine(Protocol):
 
     hidden: int
 
-    def states(self, rows: Sequence[Ints]) -> list[Floats]:
-        """Hidden states of each row of token ids. Shape of each: (len(row), hidden)."""
+    def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
+        """Hidden states of each row of token ids, shape (len(row), hidden), or what `project` makes of them.
+
+        `project` is applied batch by batch, so that the states of a long text never lie in memory
+        together. `on_batch` is called once a batch: a caller with a lease renews it there.
+        """
         ...
 
 
@@ -47,20 +62,23 @@ class OpenVinoEngine:
         self._queue = ov.AsyncInferQueue(self._model, n_threads)
         self._queue.set_callback(self._take)
         self._pad_id = pad_id
-        self._states: list[Floats | None] = []
         self.hidden = int(self._model.output(0).partial_shape[2].get_length())
 
-    def states(self, rows: Sequence[Ints]) -> list[Floats]:
-        self._states = [None] * len(rows)
-        lengths = [len(row) for row in rows]
-        for batch in batches(lengths, BATCH_TOKENS):
-            ids, mask = pad([rows[i] for i in batch], self._pad_id)
-            self._queue.start_async({0: ids, 1: mask}, (batch, lengths))
+    def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
+        found: dict[int, Floats] = {}
+        for batch in batches([len(row) for row in rows], BATCH_TOKENS):
+            part = [rows[i] for i in batch]
+            ids, mask = pad(part, self._pad_id)
+            self._queue.start_async({0: ids, 1: mask}, (batch, [len(row) for row in part], project, found))
+            on_batch()
         self._queue.wait_all()
-        return [state for state in self._states if state is not None]
+        if len(found) != len(rows):  # a missing one would shift the states onto other documents
+            raise RunError(f"The encoder answered {len(found)} of {len(rows)} windows.", "engine")
+        return [found[i] for i in range(len(rows))]
 
-    def _take(self, request: ov.InferRequest, taken: tuple[list[int], list[int]]) -> None:
-        batch, lengths = taken
+    @staticmethod
+    def _take(request: ov.InferRequest, taken: tuple[list[int], list[int], Project, dict[int, Floats]]) -> None:
+        batch, lengths, project, found = taken
         output: npt.NDArray[np.float32] = request.get_output_tensor(0).data
-        for place, i in enumerate(batch):
-            self._states[i] = output[place, : lengths[i]].copy()
+        for place, (i, length) in enumerate(zip(batch, lengths, strict=True)):
+            found[i] = project(output[place, :length])

@@ -24,6 +24,9 @@ def read_examples(pack: Pack, split: Split, *, data_root: Path | None = None, so
     wanted = None if sources is None else set(sources)
     if wanted and (strange := wanted - {"samples"} - {d.name for d in pack.manifest.data}):
         raise DataError(f"Pack {pack.name!r} has no data source {sorted(strange)}. It has: samples, {', '.join(d.name for d in pack.manifest.data)}.")
+    if data_root is not None and not any(d.path and (data_root / d.path).is_dir() for d in pack.manifest.data):
+        places = ", ".join(str(d.path) for d in pack.manifest.data if d.path)
+        raise DataError(f"Data root {data_root}: holds none of this pack's sources ({places}). Is --data-root or [data] root right?", "no_data")
     examples = read_samples(pack, split) if wanted is None or "samples" in wanted else []
     for source in pack.manifest.data:
         if data_root is not None and (wanted is None or source.name in wanted):

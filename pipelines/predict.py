@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
-from pipelines.engine import Engine, OpenVinoEngine
+from pipelines.engine import Engine, OpenVinoEngine, Project, as_they_are, nothing
 from pipelines.heads import Head, answer_ranges, answer_spans
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
@@ -59,23 +59,26 @@ class Predictor:
         offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
         self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
 
-    def predict(self, documents: Sequence[Document], given: Mapping[str, Given] | None = None) -> Iterator[Reading]:
-        """One reading a document, in order. A document that fails does not touch its neighbours."""
+    def predict(self, documents: Sequence[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
+        """One reading a document, in order. A document that fails does not touch its neighbours.
+
+        `on_batch` is called after each batch of the encoder, also within one long document.
+        """
         rest = iter(documents)
         while chunk := list(islice(rest, CHUNK)):
-            yield from self._read_chunk(chunk, given or {})
+            yield from self._read_chunk(chunk, given or {}, on_batch)
 
-    def _read_chunk(self, chunk: Sequence[Document], given: Mapping[str, Given]) -> Iterator[Reading]:
+    def _read_chunk(self, chunk: Sequence[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
         cleaned = [self._clean(d) for d in chunk]
         texts = [c for c in cleaned if isinstance(c, str)]
         tokens = iter(self._encoder.tokens(texts))
         prepared = [next(tokens) if isinstance(c, str) else None for c in cleaned]
-        states = iter(self.token_states([t for t in prepared if t is not None]))
+        logits = self._stitched([t for t in prepared if t is not None], self._logits, on_batch)
         for document, text, toks in zip(chunk, cleaned, prepared, strict=True):
             if isinstance(text, Reading) or toks is None:
                 yield text if isinstance(text, Reading) else Reading(document.id)
                 continue
-            yield self._answer(document, text, toks, next(states), given.get(document.id, Given()))
+            yield self._answer(document, text, toks, next(logits), given.get(document.id, Given()))
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:
@@ -94,17 +97,23 @@ class Predictor:
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
         return text
 
+    def _logits(self, states: Floats) -> Floats:
+        return np.asarray(states @ self._weights)
+
     def token_states(self, texts: Sequence[Tokens]) -> Iterator[Floats]:
         """Stitched hidden states of each text. Shape of each: (n_tokens, hidden)."""
+        return self._stitched(texts, as_they_are, nothing)
+
+    def _stitched(self, texts: Sequence[Tokens], project: Project, on_batch: Callable[[], None]) -> Iterator[Floats]:
+        """What `project` makes of the states of each text, one row a token."""
         plans: list[list[Window]] = [list(windows(len(t), self._limits.window_tokens, self._limits.overlap_tokens)) for t in texts]
         rows: list[Ints] = [self._encoder.window_ids(t, w) for t, plan in zip(texts, plans, strict=True) for w in plan]
-        states = iter(self._engine.states(rows))
+        states = iter(self._engine.states(rows, project, on_batch))
         for plan in plans:
             parts = [next(states)[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for w in plan]
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _answer(self, document: Document, text: str, tokens: Tokens, states: Floats, given: Given) -> Reading:
-        logits = states @ self._weights
+    def _answer(self, document: Document, text: str, tokens: Tokens, logits: Floats, given: Given) -> Reading:
         try:
             sentences, ruled = self._rules.read(text)
         except Exception as error:
@@ -116,7 +125,7 @@ class Predictor:
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
         if not all(is_legal(f, self.pack, len(text)) for f in refined):
             return Reading(document.id, stage="refine", code="hook_failed", reason="refine() gave a finding with a foreign task or label, or outside the text")
-        return Reading(document.id, tuple(sorted(refined, key=lambda f: (f.task, f.start, f.end, f.label))))
+        return Reading(document.id, _once(refined))
 
     def _answer_heads(self, text: str, tokens: Tokens, logits: Floats, sentences: list[tuple[int, int]], given: Given) -> list[Finding]:
         found: list[Finding] = []
@@ -135,6 +144,16 @@ class Predictor:
                     parents = [f for f in found if f.task == head.task.of and (not head.task.of_labels or f.label in head.task.of_labels)]
                 found += answer_ranges(head, logits[:, self._columns[head.task.name]], tokens, [(f.start, f.end) for f in parents])
         return found
+
+
+def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings in order; of a rule and the student saying the same of one range the surer is kept."""
+    best: dict[tuple[str, int, int, str], Finding] = {}
+    for finding in findings:
+        key = (finding.task, finding.start, finding.end, finding.label)
+        if key not in best or finding.score > best[key].score:
+            best[key] = finding
+    return tuple(best[key] for key in sorted(best))
 
 
 def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, precision: str = "f32", trusted: Sequence[str] = ()) -> Predictor:

@@ -55,7 +55,10 @@ def student_folder(students: Path, pack_name: str, student_id: str | None = None
 def read_register(students: Path, pack_name: str) -> Register:
     """The pack's register; an empty one before the first release."""
     path = students / pack_name / "released.json"
-    return Register.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Register()
+    try:
+        return Register.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Register()
+    except ValueError:
+        raise StudentError(f"{path}: not a readable register. Restore it, or remove it and release again.", "bad_register") from None
 
 
 def released_student(students: Path, pack_name: str) -> str:

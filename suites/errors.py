@@ -21,15 +21,16 @@ from collections.abc import Iterable
 
 
 class StillhouseError(Exception):
-    """One line for the user; `code` is stable and machine-readable."""
+    """One line for the user; `code` is stable and machine-readable; `data` is what was done all the same."""
 
     exit_code = 1
     default_code = "error"
 
-    def __init__(self, message: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "", data: object = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
+        self.data = data
 
 
 class UsageError(StillhouseError):

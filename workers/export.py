@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,9 @@ from typing import Any, Protocol
 from sqlalchemy import func, select, table, text
 
 from pipelines.progress import OnProgress
+from suites.discover import Pack
 from suites.errors import UsageError
+from workers.dictionary import column_types
 from workers.query import reading
 
 CHUNK = 5000
@@ -21,18 +23,24 @@ CHUNK = 5000
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
+# name -> text, integer or number
+Columns = Mapping[str, str]
+
+
 class Writer(Protocol):
     def rows(self, rows: Sequence[tuple[Any, ...]]) -> None: ...
     def close(self) -> None: ...
 
 
-def export(url: str, view: str, file: Path, on_progress: OnProgress) -> int:
-    """Writes all rows of a view; gives their number. The file appears whole or not at all."""
+def export(url: str, pack: Pack, what: str, file: Path, on_progress: OnProgress) -> int:
+    """Writes all rows of the pack's view `results` or `findings`; gives their number. The file appears whole or not at all."""
+    view = f"{pack.name}_{what}"
+    types = column_types(pack, view)
     draft = file.with_name(f".{file.name}.draft")
     with reading(url) as connection:
         total = int(connection.execute(select(func.count()).select_from(table(view))).scalar_one())
         result = connection.execution_options(stream_results=True, max_row_buffer=CHUNK).execute(text(f"SELECT * FROM {view} ORDER BY document"))
-        columns = list(result.keys())
+        columns = {name: types[name] for name in result.keys()}  # noqa: SIM118 (a result, not a dict)
         n = 0
         with _drafted(draft, file), _writer(draft, file.suffix.lower(), columns) as writer:
             while rows := result.fetchmany(CHUNK):
@@ -54,8 +62,8 @@ def _drafted(draft: Path, file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _writer(draft: Path, suffix: str, columns: Sequence[str]) -> Iterator[Writer]:
-    makers: dict[str, Callable[[Path, Sequence[str]], Writer]] = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
+def _writer(draft: Path, suffix: str, columns: Columns) -> Iterator[Writer]:
+    makers: dict[str, Callable[[Path, Columns], Writer]] = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
     if suffix not in makers:
         raise UsageError(f"Cannot write {suffix or 'a file without suffix'}. Expected .parquet, .csv or .jsonl.")
     writer = makers[suffix](draft, columns)
@@ -66,7 +74,7 @@ def _writer(draft: Path, suffix: str, columns: Sequence[str]) -> Iterator[Writer
 
 
 class _Csv:
-    def __init__(self, file: Path, columns: Sequence[str]) -> None:
+    def __init__(self, file: Path, columns: Columns) -> None:
         self._file = file.open("w", encoding="utf-8", newline="")
         self._csv = csv.writer(self._file, quoting=csv.QUOTE_NONNUMERIC)
         self._csv.writerow(columns)
@@ -86,7 +94,7 @@ def safe_cell(value: Any) -> Any:
 
 
 class _Jsonl:
-    def __init__(self, file: Path, columns: Sequence[str]) -> None:
+    def __init__(self, file: Path, columns: Columns) -> None:
         self._file = file.open("w", encoding="utf-8")
         self._columns = columns
 
@@ -98,36 +106,19 @@ class _Jsonl:
 
 
 class _Parquet:
-    """Types are taken from the first rows; a column that is empty there is text."""
+    def __init__(self, file: Path, columns: Columns) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-    def __init__(self, file: Path, columns: Sequence[str]) -> None:
-        self._file, self._columns = file, columns
-        self._writer: Any = None
+        kinds = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+        self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        self._writer = pq.ParquetWriter(file, self._schema)
 
     def rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        values = {name: [row[i] for row in rows] for i, name in enumerate(self._columns)}
-        if self._writer is None:
-            schema = pa.schema([(name, _arrow_type(v)) for name, v in values.items()])
-            self._writer = pq.ParquetWriter(self._file, schema)
-        self._writer.write_table(pa.table(values, schema=self._writer.schema))
+        arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(self._schema)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if self._writer is None:  # no rows: an empty file with the columns
-            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in self._columns}), self._file)
-        else:
-            self._writer.close()
-
-
-def _arrow_type(values: Sequence[Any]) -> Any:
-    import pyarrow as pa
-
-    kinds = {type(v) for v in values if v is not None}
-    if kinds and kinds <= {int}:
-        return pa.int64()
-    return pa.float64() if kinds and kinds <= {int, float} else pa.string()
+        self._writer.close()

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from suites.errors import RunError
-from workers.broker import embedded_broker, is_embedded
+from workers.broker import EmbeddedBroker, is_embedded
 from workers.settings import Settings
 from workers.show import words
 
@@ -21,15 +22,44 @@ MANAGE = Path(__file__).parent.parent / "manage.py"
 STOP_S = 30.0
 
 
+class Fleet:
+    """What runs: the worker, and the broker where it is ours."""
+
+    def __init__(self, worker: subprocess.Popen[bytes], broker: EmbeddedBroker | None) -> None:
+        self.worker = worker
+        self._broker = broker
+
+    def check(self) -> None:
+        """Starts a broker that died again. Raises RunError if the worker ended by itself."""
+        if self.worker.poll() is not None:
+            raise RunError(f"The worker ended with exit code {self.worker.returncode}; its reason stands above.")
+        if self._broker is not None and self._broker.ensure():
+            words("The broker had died and was started again.")
+
+
 @contextmanager
-def fleet(settings: Settings, processes: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs the broker, if embedded, and one `worker` with its processes; gives the worker."""
-    with embedded_broker(settings) if is_embedded(settings) else nullcontext():
+def fleet(settings: Settings, processes: int | None = None) -> Iterator[Fleet]:
+    """Runs the broker, if embedded, and one `worker` with its processes. SIGTERM and SIGHUP end the block as Ctrl-C does."""
+    with _signals(), ExitStack() as stack:
+        broker = stack.enter_context(EmbeddedBroker(settings)) if is_embedded(settings) else None
         worker = start_worker(settings, processes)
         try:
-            yield worker
+            yield Fleet(worker, broker)
         finally:
             stop_worker(worker)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def start_worker(settings: Settings, processes: int | None = None) -> subprocess.Popen[bytes]:
@@ -55,9 +85,3 @@ def stop_worker(worker: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
-
-
-def require_alive(worker: subprocess.Popen[bytes]) -> None:
-    """Raises RunError if the worker ended by itself."""
-    if worker.poll() is not None:
-        raise RunError(f"The worker ended with exit code {worker.returncode}; its reason stands above.")

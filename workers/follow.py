@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from pipelines.progress import OnProgress
 from suites.errors import UsageError, unknown
-from workers.queue import TERMINAL, Counts, counts
+from workers.queue import TERMINAL, Counts, counts, pending
 from workers.store import Store
 from workers.tables import documents, failures, jobs, rejects, sources
 
@@ -48,6 +48,7 @@ def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str
                 "adds_up": count.conserved,
                 "submitted": datetime.fromtimestamp(job.submitted_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
                 "docs_per_s": round(count.done / seconds, 1) if seconds else None,
+                "message": job.message,
             }
         )
     return rows
@@ -55,13 +56,16 @@ def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str
 
 def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[], None] = lambda: None) -> tuple[str, Counts]:
     """Waits until the job ends; gives its state and counts. `check` may raise to end the waiting."""
+    total = 0
     while True:
         with store.reading() as connection:
             state = str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
-            count = counts(connection, job_id)
-        on_progress("read", count.accepted - count.pending, count.accepted)
+            left = pending(connection, job_id)
+        total = max(total, left)
+        on_progress("read", total - left, total)
         if state in TERMINAL:
-            return state, count
+            with store.reading() as connection:
+                return state, counts(connection, job_id)
         check()
         time.sleep(POLL_S)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
@@ -25,8 +27,8 @@ def reading(url: str) -> Iterator[Connection]:
     and a query naming the table is refused here too.
     """
     store = Store(url)
+    engine = _sqlite_reader(url) if store.is_sqlite else store.engine
     try:
-        engine = _sqlite_reader(url) if store.is_sqlite else store.engine
         with engine.connect() as connection:
             if not store.is_sqlite:
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
@@ -36,6 +38,7 @@ def reading(url: str) -> Iterator[Connection]:
     except DBAPIError as error:
         raise _explained(error) from None
     finally:
+        engine.dispose()
         store.close()
 
 
@@ -43,7 +46,7 @@ def _sqlite_reader(url: str) -> Any:
     import pysqlite3.dbapi2 as driver
 
     file = make_url(url).database or ""
-    engine = create_engine(f"sqlite:///file:{file}?mode=ro&uri=true", module=driver, hide_parameters=True)
+    engine = create_engine(f"sqlite:///file:{quote(file)}?mode=ro&uri=true", module=driver, hide_parameters=True)
     allowed = {driver.SQLITE_SELECT, driver.SQLITE_READ, driver.SQLITE_FUNCTION, driver.SQLITE_RECURSIVE}
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
@@ -58,6 +61,9 @@ def _sqlite_reader(url: str) -> Any:
         connection.isolation_level = None
         connection.execute("PRAGMA query_only=ON")
         connection.set_authorizer(authorize)
+        ends = time.monotonic() + QUERY_S
+        # asked every so many steps: ends a query that runs too long, and lets Ctrl-C through
+        connection.set_progress_handler(lambda: int(time.monotonic() > ends), 100_000)
 
     return engine
 
@@ -67,6 +73,8 @@ def _explained(error: DBAPIError) -> Exception:
     words = str(error.orig).split("\n")[0]
     if type(error.orig).__name__ in ("OperationalError", "DatabaseError") and "unable to open" in words:
         return StoreError("The store does not exist yet. Run: python manage.py migrate", "store_schema")
+    if words == "interrupted" or "statement timeout" in words:
+        return UsageError(f"The query took more than {QUERY_S} s and was ended. Ask for less, or `export` and ask there.", "too_slow")
     if "prohibited" in words or "not authorized" in words or "read-only" in words or "readonly" in words:
         return UsageError(f"Refused: {words}. `query` only reads, and never the table {FORBIDDEN_TABLE}.", "read_only")
     return UsageError(f"SQL: {words}. `python manage.py tables` shows what there is to ask.", "bad_sql")
@@ -78,7 +86,8 @@ def read_only(url: str, sql: str, limit: int) -> tuple[list[dict[str, object]], 
         if connection.dialect.name == "postgresql" and FORBIDDEN_TABLE in sql.lower():
             raise UsageError(f"Refused: `query` never reads the table {FORBIDDEN_TABLE}.", "read_only")
         try:
-            result = connection.exec_driver_sql(sql)
+            # without parameters a % in the SQL is a % of LIKE
+            result = connection.execution_options(no_parameters=True).exec_driver_sql(sql)
         except Warning:  # so the SQLite driver refuses two statements in one
             raise UsageError("`query` takes one statement; the text holds several.", "bad_sql") from None
         if not result.returns_rows:

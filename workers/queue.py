@@ -10,11 +10,11 @@ The database is the truth; whatever the broker loses or doubles changes nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Table, delete, func, insert, select, tuple_, update
 
 from pipelines.predict import Reading
 from workers.tables import failures, findings, jobs, now_s, readings, sources, texts, work
@@ -43,9 +43,12 @@ class Claims:
     held: tuple[Claim, ...]
 
 
-def claim(connection: Connection, owner: str, limit: int, lease_s: float) -> Claims | None:
-    """Up to `limit` documents of the oldest waiting job, or one whose earlier claim lapsed; None: nothing waits."""
-    rows = _ready(connection, lost=True, limit=1) or _ready(connection, lost=False, limit=limit)
+def claim(connection: Connection, owner: str, limit: int, lease_s: float, without: Collection[int] = ()) -> Claims | None:
+    """Up to `limit` documents of the oldest waiting job, or one whose earlier claim lapsed; None: nothing waits.
+
+    Jobs in `without` are passed over: their student cannot be used here.
+    """
+    rows = _ready(connection, without, lost=True, limit=1) or _ready(connection, without, lost=False, limit=limit)
     if not rows:
         return None
     ids = [row.id for row in rows]
@@ -62,10 +65,10 @@ def claim(connection: Connection, owner: str, limit: int, lease_s: float) -> Cla
     return Claims(job.id, job.pack, job.student_id, held)
 
 
-def _ready(connection: Connection, *, lost: bool, limit: int) -> Sequence[Row[Any, Any]]:
+def _ready(connection: Connection, without: Collection[int], *, lost: bool, limit: int) -> Sequence[Row[Any, Any]]:
     """Ready rows of one job, locked on PostgreSQL so that two claims never meet."""
     fresh = work.c.n_lost > 0 if lost else work.c.n_lost == 0
-    ready = (work.c.state == "ready") & fresh
+    ready = (work.c.state == "ready") & fresh & work.c.job_id.not_in(without)
     first = connection.execute(select(work.c.job_id).where(ready).order_by(work.c.id).limit(1).with_for_update(skip_locked=True)).scalar()
     if first is None:
         return []
@@ -150,14 +153,30 @@ def sweep(connection: Connection, max_attempts: int) -> int:
 def settle(connection: Connection) -> list[int]:
     """Ends the running jobs that have no work left, and gives their ids. Never green when anything failed."""
     waiting = select(work.c.job_id).where(work.c.job_id == jobs.c.id).exists()
-    ended = connection.execute(select(jobs.c.id).where(jobs.c.state == "RUNNING", ~waiting)).scalars().all()
-    for job_id in ended:
+    # the rows stay locked: a cancel, retry or submit comes before or after, never in between
+    idle = connection.execute(select(jobs.c.id).where(jobs.c.state == "RUNNING", ~waiting).with_for_update(skip_locked=True)).scalars().all()
+    ended = []
+    for job_id in idle:
         count = counts(connection, job_id)
-        state = "COMPLETED" if not (count.failed or count.rejected) else "COMPLETED_WITH_ERRORS"
+        if count.pending:  # came between the look and the lock
+            continue
+        state = "COMPLETED_WITH_ERRORS" if count.failed or _open_rejects(connection, job_id) else "COMPLETED"
         if count.failed and not count.done:
             state = "FAILED"
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now_s()))
-    return list(ended)
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now_s(), message=None))
+        ended.append(job_id)
+    return ended
+
+
+def _open_rejects(connection: Connection, job_id: int) -> int:
+    """Rejects of the newest reading of each file: a mended file submitted again has none."""
+    newest = select(func.max(sources.c.id)).where(sources.c.job_id == job_id).group_by(sources.c.label)
+    return int(connection.execute(select(func.coalesce(func.sum(sources.c.n_rejected), 0)).where(sources.c.id.in_(newest))).scalar_one())
+
+
+def lock_job(connection: Connection, job_id: int) -> str:
+    """The job's state, held until the transaction ends."""
+    return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id).with_for_update()).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,44 +202,40 @@ class Counts:
 
 
 def counts(connection: Connection, job_id: int) -> Counts:
-    """The numbers of one job, counted in one statement's snapshot each."""
-    read = connection.execute(
-        select(*(func.coalesce(func.sum(sources.c[f"n_{n}"]), 0) for n in ("seen", "accepted", "duplicate", "rejected"))).where(sources.c.job_id == job_id)
-    ).one()
+    """The numbers of one job, from one snapshot: a document is never counted twice while it moves."""
 
     def number(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[int]:
         return select(func.count()).select_from(table).where(table.c.job_id == job_id, *where).scalar_subquery()
 
-    # one statement, so one snapshot: a document is never counted twice while it moves
+    def total(column: Column[int]) -> ScalarSelect[int]:
+        return select(func.coalesce(func.sum(column), 0)).where(column.table.c.job_id == job_id).scalar_subquery()
+
     row = connection.execute(
         select(
-            number(readings),
-            number(failures),
-            number(work),
-            number(work, work.c.state == "leased"),
-            select(func.coalesce(func.sum(readings.c.n_findings), 0)).where(readings.c.job_id == job_id).scalar_subquery(),
-            select(jobs.c.n_cancelled).where(jobs.c.id == job_id).scalar_subquery(),
-            select(jobs.c.n_refused).where(jobs.c.id == job_id).scalar_subquery(),
-        )
+            total(sources.c.n_seen).label("seen"),
+            total(sources.c.n_accepted).label("accepted"),
+            total(sources.c.n_duplicate).label("duplicate"),
+            total(sources.c.n_rejected).label("rejected"),
+            number(readings).label("done"),
+            number(failures).label("failed"),
+            jobs.c.n_cancelled.label("cancelled"),
+            number(work).label("pending"),
+            number(work, work.c.state == "leased").label("leased"),
+            jobs.c.n_refused.label("refused"),
+            total(readings.c.n_findings).label("findings"),
+        ).where(jobs.c.id == job_id)
     ).one()
-    done, failed, pending, leased, n_findings, cancelled, refused = (int(v or 0) for v in row)
-    return Counts(
-        seen=int(read[0]),
-        accepted=int(read[1]),
-        duplicate=int(read[2]),
-        rejected=int(read[3]),
-        done=done,
-        failed=failed,
-        cancelled=cancelled,
-        pending=pending,
-        leased=leased,
-        refused=refused,
-        findings=n_findings,
-    )
+    return Counts(**{name: int(value) for name, value in row._mapping.items()})
+
+
+def pending(connection: Connection, job_id: int) -> int:
+    """How many of a job's documents still have to be read."""
+    return int(connection.execute(select(func.count()).select_from(work).where(work.c.job_id == job_id)).scalar_one())
 
 
 def cancel(connection: Connection, job_id: int) -> int:
     """Gives up the job's waiting and claimed documents; a claim in flight meets the fence. Gives their number."""
+    lock_job(connection, job_id)
     gone = connection.execute(delete(work).where(work.c.job_id == job_id)).rowcount
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), n_cancelled=jobs.c.n_cancelled + gone))
     return gone
@@ -228,6 +243,7 @@ def cancel(connection: Connection, job_id: int) -> int:
 
 def retry(connection: Connection, job_id: int) -> int:
     """Makes work of the job's failed documents again. Gives their number."""
+    lock_job(connection, job_id)
     failed = connection.execute(delete(failures).where(failures.c.job_id == job_id).returning(failures.c.document_id, failures.c.student_id)).all()
     if failed:
         connection.execute(insert(work), [{"job_id": job_id, "document_id": f.document_id, "student_id": f.student_id} for f in failed])
@@ -235,6 +251,11 @@ def retry(connection: Connection, job_id: int) -> int:
     return len(failed)
 
 
-def waiting_jobs(connection: Connection) -> list[int]:
-    """Jobs with documents that nobody holds."""
-    return list(connection.execute(select(work.c.job_id).where(work.c.state == "ready").distinct()).scalars())
+def next_job(connection: Connection) -> int | None:
+    """The job of the oldest document that nobody holds; None: nothing waits."""
+    return connection.execute(select(work.c.job_id).where(work.c.state == "ready").order_by(work.c.id).limit(1)).scalar()
+
+
+def explain(connection: Connection, job_id: int, message: str) -> None:
+    """Notes why a job's documents wait."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(message=message))

@@ -24,7 +24,7 @@ class Store:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise SettingsError("[store] url: not a database URL. Expected sqlite:///FILE or postgresql://USER@HOST/DATABASE.") from None
         if parsed.drivername == "sqlite":
             self.engine = _sqlite(parsed.database or "")

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 
 from suites.discover import Pack
-from suites.errors import UsageError
+from suites.errors import RunError, UsageError
 from workers.ingest import Source, read_paths
 from workers.ingest.rows import Incoming, Reject
+from workers.queue import lock_job
 from workers.store import Store, insert_new
 from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
 from workers.views import refresh_views
 
+COUNTED = ("seen", "accepted", "duplicate", "rejected")
+
 # (label of the file, rows seen so far)
 OnRows = Callable[[str, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submitted:
-    """What one submit did. seen = accepted + duplicate + rejected."""
+    """What one submit did. seen = accepted + duplicate + rejected.
+
+    `failed_before` of the duplicates could not be read by this student (`retry` their job), and
+    `waiting_elsewhere` wait in this or another job.
+    """
 
     job_id: int
     job: str
-    seen: int
-    accepted: int
-    duplicate: int
-    rejected: int
-    by_code: dict[str, int]
+    seen: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    failed_before: int = 0
+    waiting_elsewhere: int = 0
+    by_code: Counter[str] = field(default_factory=Counter)
 
 
 def job_name(pack: Pack, student_id: str, paths: Sequence[Path]) -> str:
@@ -58,33 +68,43 @@ def submit(
     on_rows: OnRows = _no_rows,
 ) -> Submitted:
     """Stores the documents of `paths` and their work; rings once a chunk, so reading starts while storing goes on."""
-    files = list(read_paths(paths, pack.manifest.text.max_chars))
-    if not files:
+    rows = _stream(read_paths(paths, pack.manifest.text.max_chars))
+    first = next(rows, None)
+    if first is None:
         raise UsageError(f"Nothing to submit in {', '.join(map(str, paths))}: the folder holds no files.")
+    rows = chain([first], rows)
     with store.begin() as connection:
         register_student(connection, pack, student_id)
         refresh_views(connection, [pack])
-        job_id, job = _open_job(connection, pack, student_id, name or job_name(pack, student_id, paths))
-    totals = [0, 0, 0, 0]
-    by_code: dict[str, int] = {}
-    for source, rows in files:
+        done = Submitted(*_open_job(connection, pack, student_id, name or job_name(pack, student_id, paths)))
+    source_ids: dict[Source, int] = {}
+    rings = True
+    while batch := list(islice(rows, chunk)):
         with store.begin() as connection:
-            source_id = _open_source(connection, job_id, source)
-        while batch := list(islice(rows, chunk)):
-            with store.begin() as connection:
-                seen = _store_chunk(connection, pack.name, student_id, job_id, source_id, batch)
-            totals = [a + b for a, b in zip(totals, seen, strict=True)]
-            for row in batch:
-                if isinstance(row, Reject):
-                    by_code[row.code] = by_code.get(row.code, 0) + 1
-            on_rows(source.label, totals[0])
-            ring(job_id)
-        with store.begin() as connection:
-            connection.execute(update(sources).where(sources.c.id == source_id).values(finished_at=now_s()))
+            _require_open(connection, done.job_id)
+            _store_chunk(connection, pack.name, student_id, done, source_ids, batch)
+        on_rows(batch[-1][0].label, done.seen)
+        # a broker out of reach costs seconds a ring: after the first miss only the last ring is tried
+        rings = rings and ring(done.job_id) is not False
     with store.begin() as connection:
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="RUNNING"))
-    ring(job_id)
-    return Submitted(job_id, job, totals[0], totals[1], totals[2], totals[3], by_code)
+        _require_open(connection, done.job_id)
+        connection.execute(update(jobs).where(jobs.c.id == done.job_id).values(state="RUNNING"))
+    ring(done.job_id)
+    return done
+
+
+def _stream(files: Iterable[tuple[Source, Iterator[Incoming | Reject]]]) -> Iterator[tuple[Source, Incoming | Reject | None]]:
+    """The rows of all files, each with its file; None ends a file."""
+    for source, rows in files:
+        for row in rows:
+            yield source, row
+        yield source, None
+
+
+def _require_open(connection: Connection, job_id: int) -> None:
+    """Raises RunError if the job was cancelled while it was being filled."""
+    if lock_job(connection, job_id) != "OPEN":
+        raise RunError(f"Job {job_id} was cancelled while it was being submitted; nothing more was stored. Submit again to undo.", "cancelled")
 
 
 def _open_job(connection: Connection, pack: Pack, student_id: str, name: str) -> tuple[int, str]:
@@ -103,27 +123,49 @@ def _open_source(connection: Connection, job_id: int, source: Source) -> int:
     return int(connection.execute(insert(sources).values(**values).returning(sources.c.id)).scalar_one())
 
 
-def _store_chunk(
-    connection: Connection, pack: str, student_id: str, job_id: int, source_id: int, batch: Sequence[Incoming | Reject]
-) -> tuple[int, int, int, int]:
-    """Stores one chunk; gives seen, accepted, duplicate, rejected."""
-    incoming = [row for row in batch if isinstance(row, Incoming)]
-    bad = [row for row in batch if isinstance(row, Reject)]
-    if bad:
-        connection.execute(insert(rejects), [{"source_id": source_id, "place": r.place, "code": r.code, "reason": r.reason, "remedy": r.remedy} for r in bad])
-    ids = _store_documents(connection, pack, incoming)
-    new = _without_work(connection, student_id, ids)
+Chunk = Sequence[tuple[Source, Incoming | Reject | None]]
+
+
+def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submitted, source_ids: dict[Source, int], batch: Chunk) -> None:
+    """Stores one chunk of rows, of however many files, and counts it per file and in all."""
+    incoming = [(source, row) for source, row in batch if isinstance(row, Incoming)]
+    ids = _store_documents(connection, pack, [row for _, row in incoming])
+    taken = _taken(connection, student_id, set(ids))
+    new: dict[int, Source] = {}
+    per_source: dict[Source, Counter[str]] = {source: Counter() for source, _ in batch}
+    for (source, _), document_id in zip(incoming, ids, strict=True):
+        if document_id in taken or document_id in new:
+            per_source[source]["duplicate"] += 1
+            done.failed_before += taken.get(document_id) == "failures"
+            done.waiting_elsewhere += taken.get(document_id) == "work"
+        else:
+            new[document_id] = source
+            per_source[source]["accepted"] += 1
     if new:
-        connection.execute(insert(work), [{"job_id": job_id, "document_id": i, "student_id": student_id} for i in new])
-    counted = (len(batch), len(new), len(incoming) - len(new), len(bad))
-    names = ("n_seen", "n_accepted", "n_duplicate", "n_rejected")
-    connection.execute(update(sources).where(sources.c.id == source_id).values({n: sources.c[n] + v for n, v in zip(names, counted, strict=True)}))
-    return counted
+        connection.execute(insert(work), [{"job_id": done.job_id, "document_id": i, "student_id": student_id} for i in new])
+    for source, count in per_source.items():
+        bad = [row for other, row in batch if other == source and isinstance(row, Reject)]
+        count["rejected"] = len(bad)
+        count["seen"] = sum(count.values())
+        if source not in source_ids:
+            source_ids[source] = _open_source(connection, done.job_id, source)
+        source_id = source_ids[source]
+        if bad:
+            connection.execute(insert(rejects), [{"source_id": source_id, **asdict(row)} for row in bad])
+            done.by_code.update(row.code for row in bad)
+        values = {f"n_{n}": sources.c[f"n_{n}"] + count[n] for n in COUNTED}
+        ended = {"finished_at": now_s()} if any(other == source and row is None for other, row in batch) else {}
+        connection.execute(update(sources).where(sources.c.id == source_id).values(**values, **ended))
+        for n in COUNTED:
+            setattr(done, n, getattr(done, n) + count[n])
 
 
 def _store_documents(connection: Connection, pack: str, incoming: Sequence[Incoming]) -> list[int]:
-    """Ids of the documents, new ones stored with their text; equal rows share one id and come once."""
-    rows = {(r.key, _sha256(r.text)): r for r in incoming}
+    """The document's id of each row, new ones stored with their text; equal rows share one."""
+    if not incoming:
+        return []
+    keys = [(row.key, _sha256(row.text)) for row in incoming]
+    rows = dict(zip(keys, incoming, strict=True))
     stored = [{"pack": pack, "key": key, "content_sha256": sha, "n_chars": len(r.text), "meta": dict(r.meta)} for (key, sha), r in rows.items()]
     insert_new(connection, documents, stored, received_at=now_s())
     found = connection.execute(
@@ -131,15 +173,16 @@ def _store_documents(connection: Connection, pack: str, incoming: Sequence[Incom
     ).all()
     ids = {(f.key, f.content_sha256): f.id for f in found}
     insert_new(connection, texts, [{"document_id": ids[k], "text": r.text} for k, r in rows.items()])
-    return [ids[k] for k in rows]
+    return [ids[k] for k in keys]
 
 
-def _without_work(connection: Connection, student_id: str, ids: Sequence[int]) -> list[int]:
-    """The documents that this student has neither read nor failed on nor waiting."""
-    taken: set[int] = set()
-    for table in (work, readings, failures):
-        taken |= set(connection.execute(select(table.c.document_id).where(table.c.student_id == student_id, table.c.document_id.in_(ids))).scalars())
-    return [i for i in ids if i not in taken]
+def _taken(connection: Connection, student_id: str, ids: Collection[int]) -> dict[int, str]:
+    """Documents that this student has read, failed on or still has to read, each with the table that says so."""
+    taken: dict[int, str] = {}
+    for table in (readings, failures, work):
+        found = connection.execute(select(table.c.document_id).where(table.c.student_id == student_id, table.c.document_id.in_(ids)))
+        taken |= dict.fromkeys(found.scalars(), table.name)
+    return taken
 
 
 def _sha256(text: str) -> str:

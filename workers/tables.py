@@ -17,7 +17,7 @@ metadata = MetaData(
     }
 )
 
-# integer keys: a third of the cost of UUIDs on SQLite (docs/performance.md); SQLite counts only INTEGER up
+# integer keys: UUIDs cost SQLite nearly three times as much (docs/performance.md); it counts only INTEGER up
 Key = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -56,6 +56,7 @@ jobs = Table(
     Column("finished_at", Double, comment="when the last document was done"),
     Column("n_cancelled", Integer, nullable=False, default=0, comment="documents given up by cancel"),
     Column("n_refused", Integer, nullable=False, default=0, comment="writes of lapsed claims that the fence refused"),
+    Column("message", Text, comment="why its documents wait, when a student or pack cannot be used"),
     comment="what users submitted",
 )
 

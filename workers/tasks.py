@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
+from billiard.process import active_children
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
 
 from suites.errors import StillhouseError
@@ -13,7 +18,7 @@ from workers.app import app
 from workers.bell import ring
 from workers.drain import drain
 from workers.logs import log_to_stderr
-from workers.queue import settle, sweep, waiting_jobs
+from workers.queue import next_job, settle, sweep
 from workers.settings import Settings, load_settings
 from workers.store import Store
 
@@ -21,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # a call reads for so long, then rings for the rest and returns: a warm shutdown waits no longer
 DRAIN_S = 10.0
+
+STOP_SIGNAL = signal.SIGUSR2
 
 _stopping = threading.Event()
 _store: Store | None = None
@@ -39,24 +46,29 @@ def wake(job_id: int) -> None:
     """Reads whatever waits. The id only says why the bell rang: SQL decides what is read."""
     settings = load_settings()
     try:
-        drained = drain(_open(settings), settings, budget_s=DRAIN_S)
+        store = _open(settings)
+        with store.reading() as connection:
+            more = next_job(connection)
+        if more is not None:
+            ring(more)  # wakes the next process, which wakes the next: all read when much waits
+        drained = drain(store, settings, budget_s=DRAIN_S, stop=_stopping.is_set)
     except StillhouseError as error:
         log.error("wake ended", extra={"code": error.code, "error": error.message})
         return
-    if not drained.empty:
+    if not drained.empty and not _stopping.is_set():
         ring(job_id)
 
 
 def sweep_once(store: Store, settings: Settings) -> None:
-    """One round of the sweep: lapsed claims, ended jobs, and a ring for all that waits."""
+    """One round of the sweep: lapsed claims, ended jobs, and a ring if anything waits."""
     with store.begin() as connection:
         n_swept = sweep(connection, settings.worker.max_attempts)
         settle(connection)
-        waiting = waiting_jobs(connection)
+        waiting = next_job(connection)
     if n_swept:
         log.warning("claims lapsed", extra={"n_swept": n_swept})
-    for job_id in waiting:
-        ring(job_id)
+    if waiting is not None:
+        ring(waiting)
 
 
 def _sweep_for_ever(settings: Settings) -> None:
@@ -67,6 +79,8 @@ def _sweep_for_ever(settings: Settings) -> None:
             sweep_once(store, settings)
         except StillhouseError as error:
             log.warning("sweep failed, trying again", extra={"code": error.code, "error": error.message})
+        except Exception:  # without the sweep nothing is recovered: it goes on whatever happens
+            log.exception("sweep failed, trying again")
     store.close()
 
 
@@ -83,9 +97,18 @@ def _parent_ready(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _parent_stopping(**_: Any) -> None:
+    """Celery waits for its children's calls; they are told to end theirs after the part in hand."""
     _stopping.set()
+    for child in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, STOP_SIGNAL)
 
 
 @worker_process_init.connect
 def _child_ready(**_: Any) -> None:
     log_to_stderr(logging.WARNING)
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        _stopping.set()  # a flag only: an exception here could strike inside a commit
+
+    signal.signal(STOP_SIGNAL, stop)

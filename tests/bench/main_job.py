@@ -83,7 +83,7 @@ def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> An
     pack = find_pack(pack_name)
     for student_id in student_ids(students, pack_name):
         student = load_student(students / pack_name / student_id)
-        if student.birth.seed == seed and student.birth.pack_version == pack.manifest.version and len(student.birth.data) > 1:
+        if student.birth.seed == seed and student.birth.tasks == tuple(pack.student_tasks) and len(student.birth.data) > 1:
             return student
     say(f"fine-tuning {pack_name} on {data_root}")
     last = [0.0]
@@ -150,6 +150,8 @@ def scratch_home(students: Path, student: Any, store_url: str | None = None) -> 
     register = {"releases": [{"student": student.id, "released_at": 0.0}]}
     (folder / "var" / "students" / "finance" / "released.json").write_text(json.dumps(register), encoding="utf-8")
     os.environ["STILLHOUSE_SETTINGS"] = str(folder / "settings.toml")
+    for name in ("workers.app", "workers.tasks"):  # the Celery app is made once for one broker
+        sys.modules.pop(name, None)
     settings = load_settings()
     store = Store(settings.store_url)
     migrate(store, discover()[0].values())
@@ -188,18 +190,20 @@ def read_by_queue(settings: Any, path: Path, victim: bool = False) -> tuple[dict
     student_id = released_student(settings.students_folder, "finance")
     store = Store(settings.store_url)
     killed_at: list[int] = []
-    with fleet(settings, 2) as worker:
+    with fleet(settings, 2) as running:
         warm = path.with_name("warm.jsonl")
         warm.write_text("".join(json.dumps({"id": f"warm-{i}", "text": f"Good morning number {i}"}) + "\n" for i in range(64)), encoding="utf-8")
         first = submit(store, pack, student_id, [warm], chunk=500, ring=ring)
         follow(store, first.job_id, lambda *_: None)
         time.sleep(2)
         started = time.monotonic()
-        job = submit(store, pack, student_id, [path], chunk=500, ring=ring)
+        rung: list[bool] = []
+        job = submit(store, pack, student_id, [path], chunk=500, ring=lambda job_id: rung.append(ring(job_id)))
+        assert all(rung), "the doorbell did not ring: the figure would be the sweep's"
 
         def watch(what: str, done: int, total: int) -> None:
             if victim and not killed_at and done > total // 4:
-                psutil.Process(worker.pid).children()[-1].send_signal(signal.SIGKILL)
+                psutil.Process(running.worker.pid).children()[-1].send_signal(signal.SIGKILL)
                 killed_at.append(done)
 
         state, _ = follow(store, job.job_id, watch)

@@ -94,6 +94,11 @@ def test_sqlite_refuses_pragma_and_attach(tmp_path: Path, toy_pack: Pack) -> Non
             read_only(store.url, sql, 10)
 
 
+def test_a_percent_sign_is_sql(filled: str) -> None:
+    """LIKE with % works as SQL has it."""
+    assert read_only(filled, "SELECT document FROM toy_results WHERE document LIKE '=1%'", 10)[0] == [{"document": "=1+1"}]
+
+
 def test_a_mistake_in_sql_is_told(filled: str) -> None:
     """A wrong column gives the database's own words, not a traceback."""
     with pytest.raises(UsageError, match="nonsense"):
@@ -101,10 +106,10 @@ def test_a_mistake_in_sql_is_told(filled: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_export_writes_what_the_view_shows(filled: str, tmp_path: Path, suffix: str) -> None:
+def test_export_writes_what_the_view_shows(filled: str, toy_pack: Pack, tmp_path: Path, suffix: str) -> None:
     """Each format holds every row of the view; CSV cells that a spreadsheet would run are made harmless."""
     file = tmp_path / f"out.{suffix}"
-    assert export(filled, "toy_findings", file, silent) == len(FINDINGS)
+    assert export(filled, toy_pack, "findings", file, silent) == len(FINDINGS)
     if suffix == "csv":
         rows = list(csv.DictReader(file.open(encoding="utf-8", newline="")))
         assert rows[0]["document"] == "'=1+1"
@@ -117,10 +122,10 @@ def test_export_writes_what_the_view_shows(filled: str, tmp_path: Path, suffix: 
     assert len(rows) == len(FINDINGS)
 
 
-def test_export_of_an_unknown_format_leaves_no_file(filled: str, tmp_path: Path) -> None:
+def test_export_of_an_unknown_format_leaves_no_file(filled: str, toy_pack: Pack, tmp_path: Path) -> None:
     """A format that cannot be written is an error naming those that can."""
     with pytest.raises(UsageError, match="parquet"):
-        export(filled, "toy_results", tmp_path / "out.xlsx", silent)
+        export(filled, toy_pack, "results", tmp_path / "out.xlsx", silent)
     assert not list(tmp_path.glob("*out*"))
 
 

@@ -189,6 +189,31 @@ def test_cancel_meets_what_is_in_flight(store: Store, job: int) -> None:
     assert (count.done, count.cancelled, count.conserved) == (0, 10, True)
 
 
+def test_a_job_that_cannot_be_read_here_is_passed_over(store: Store, job: int, toy_pack: Pack, tmp_path: Path) -> None:
+    """A claim without one job takes the next one's documents: an unusable student blocks nobody else."""
+    other = submit(store, toy_pack, "toy-111111111111", [write_documents(tmp_path / "ten.jsonl", 10)], chunk=4, ring=lambda job_id: None).job_id
+    with store.begin() as connection:
+        claims = claim(connection, "a", 100, 60.0, without={job})
+    assert claims is not None and claims.job_id == other
+
+
+def test_a_mended_file_makes_the_job_green(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Rejects of an earlier reading no longer count once the mended file was submitted again; the counts still add up."""
+    path = tmp_path / "a.jsonl"
+    states = []
+    for content in ('{"id": "a", "text": "one"}\nnot json\n', '{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n'):
+        path.write_text(content)
+        job_id = submit(store, toy_pack, STUDENT, [path], chunk=4, ring=lambda job_id: None).job_id
+        claims = take(store)
+        assert claims is not None
+        end(store, claims)
+        with store.begin() as connection:
+            settle(connection)
+            states.append(connection.execute(select(jobs.c.state)).scalar_one())
+            assert counts(connection, job_id).conserved
+    assert states == ["COMPLETED_WITH_ERRORS", "COMPLETED"]
+
+
 def test_failures_can_be_retried(store: Store, job: int) -> None:
     """Failed documents become work again and end well; a job in which all failed says FAILED before."""
     claims = take(store)

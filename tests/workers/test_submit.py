@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import func, select
 
 from suites.discover import Pack
-from suites.errors import UsageError
-from workers.queue import counts
+from suites.errors import RunError, UsageError
+from workers.queue import cancel, counts
 from workers.store import Store
 from workers.submit import Submitted, submit
-from workers.tables import documents, rejects, texts, work
+from workers.tables import documents, jobs, rejects, sources, texts, work
 
 from .conftest import write_documents
 
@@ -87,6 +87,44 @@ def test_a_job_name_of_another_pack_or_student_is_refused(store: Store, toy_pack
     sent(store, toy_pack, path, name="mine")
     with pytest.raises(UsageError, match=STUDENT):
         submit(store, toy_pack, "toy-111111111111", [path], name="mine", chunk=7, ring=lambda job_id: None)
+
+
+def test_a_cancel_ends_a_submit(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """A job that is cancelled while it is being filled stays cancelled: nothing more becomes work."""
+    path = write_documents(tmp_path / "a.jsonl", 20)
+
+    def stop(label: str, n_rows: int) -> None:
+        with store.begin() as connection:
+            cancel(connection, connection.execute(select(jobs.c.id)).scalar_one())
+
+    with pytest.raises(RunError, match="was cancelled"):
+        sent(store, toy_pack, path, on_rows=stop)
+    with store.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(work)).scalar_one() == 0
+        assert connection.execute(select(jobs.c.state)).scalar_one() == "CANCELLED"
+
+
+def test_many_small_files_share_transactions(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """A chunk spans files: each is counted by itself, and the bell rings once a chunk, not once a file."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for i in range(20):
+        (folder / f"n{i:02}.txt").write_text(f"Note number {i}." if i != 3 else " ")
+    rings: list[int] = []
+    done = submit(store, toy_pack, STUDENT, [folder], chunk=100, ring=rings.append)
+    assert (done.seen, done.accepted, done.rejected, len(rings)) == (20, 19, 1, 2)
+    with store.begin() as connection:
+        rows = connection.execute(select(sources).order_by(sources.c.label)).all()
+    assert [(r.n_seen, r.n_accepted, r.n_rejected) for r in rows] == [(1, 1, 0) if i != 3 else (1, 0, 1) for i in range(20)]
+    assert all(r.finished_at for r in rows)
+
+
+def test_a_failed_duplicate_is_told(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Documents that failed before or wait elsewhere count as duplicates, and the answer says which."""
+    path = write_documents(tmp_path / "a.jsonl", 5)
+    sent(store, toy_pack, path)
+    again = sent(store, toy_pack, path, name="another")
+    assert (again.accepted, again.duplicate, again.waiting_elsewhere, again.failed_before) == (0, 5, 5, 0)
 
 
 def test_an_empty_folder_is_an_error(store: Store, toy_pack: Pack, tmp_path: Path) -> None:

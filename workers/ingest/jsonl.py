@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -81,8 +82,8 @@ def _decoder() -> json.JSONDecoder:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     row = dict(pairs)
     if len(row) != len(pairs):
-        twice = [name for n, (name, _) in enumerate(pairs) if any(name == earlier for earlier, _ in pairs[:n])][:1]
-        raise _NotStrict(f"has a key twice: {names(twice)}")
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise _NotStrict(f"has a key twice: {names([twice])}")
     return row
 
 

@@ -15,13 +15,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from subprocess import Popen
+from typing import TYPE_CHECKING
 
 from pipelines.progress import OnProgress
 from suites.discover import Pack, discover
 from suites.samples import read_samples
+from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import progress_bar, table, words
+
+if TYPE_CHECKING:
+    from workers.fleet import Fleet
 
 # enough for answers that make sense; `finetune` takes as many as its early stop allows
 EPOCHS = 4
@@ -30,16 +34,15 @@ ROWS = 6
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--pack", action="append", metavar="NAME", help="show this pack alone; may be repeated")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the samples (default {EPOCHS})")
+    parser.add_argument("--epochs", type=positive, default=EPOCHS, help=f"passes over the samples (default {EPOCHS})")
 
 
 def run(options: Namespace, settings: Settings) -> object:
-    from workers.broker import is_embedded
     from workers.fleet import fleet
 
     started = time.monotonic()
     home = settings.runtime_folder / "demo"
-    ours = _settings(home, settings)
+    ours = _settings(home)
     packs = [p for p in discover()[0].values() if not options.pack or p.name in options.pack]
     words(f"1/5  A fresh SQLite store in {home}")
     _migrate(ours, packs)
@@ -47,13 +50,13 @@ def run(options: Namespace, settings: Settings) -> object:
     for pack in packs:
         _finetune(ours, pack, options.epochs, quiet=options.json)
     words("3/5  Starting the embedded broker and two worker processes")
-    assert is_embedded(ours)
-    with fleet(ours, 2) as worker:
+    with fleet(ours, 2) as running:
         words("4/5  Submitting documents that no training has seen")
-        n_read, docs_per_s = _read(ours, packs, home, worker, quiet=options.json)
+        n_read, docs_per_s = _read(ours, packs, home, running, quiet=options.json)
     words("5/5  The broker and the workers are stopped. What analysts see:\n")
-    for pack in packs:
-        _show(ours, pack)
+    if not options.json:
+        for pack in packs:
+            _show(ours, pack)
     seconds = time.monotonic() - started
     words(f"\n{n_read} documents read, {docs_per_s:.0f} documents/s once the workers had started; the whole demo took {seconds:.0f} s.")
     words("\nThree commands to try next:")
@@ -64,15 +67,17 @@ def run(options: Namespace, settings: Settings) -> object:
     return {"seconds": round(seconds, 1), "documents": n_read, "docs_per_s": round(docs_per_s, 1)}
 
 
-def _settings(home: Path, settings: Settings) -> Settings:
-    """Settings of the demo's own, in a folder of its own: the user's store and students stay untouched."""
-    from workers.settings import load_settings
+def _settings(home: Path) -> Settings:
+    """Settings of the demo's own, all defaults in a folder of its own: no store, student or broker of the user's is touched."""
+    from workers.settings import PREFIX, load_settings
 
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    shutil.copyfile(settings.home / "settings.toml", home / "settings.toml")
+    (home / "settings.toml").write_text("# the demo's: every setting is the default\n", encoding="utf-8")
+    for name in [n for n in os.environ if n.startswith(PREFIX)]:
+        del os.environ[name]
     # the workers that we start, and the doorbell in this process, find the demo's settings by it
-    os.environ["STILLHOUSE_SETTINGS"] = str(home / "settings.toml")
+    os.environ[f"{PREFIX}SETTINGS"] = str(home / "settings.toml")
     return load_settings()
 
 
@@ -99,13 +104,12 @@ def _finetune(settings: Settings, pack: Pack, epochs: int, *, quiet: bool) -> No
     words(f"     {student.id} released; F1 on unseen samples: {scores}")
 
 
-def _read(settings: Settings, packs: Sequence[Pack], home: Path, worker: Popen[bytes], *, quiet: bool) -> tuple[int, float]:
+def _read(settings: Settings, packs: Sequence[Pack], home: Path, running: Fleet, *, quiet: bool) -> tuple[int, float]:
     """Submits each pack's test documents, waits for all; gives documents, and documents a second once workers had started."""
     from sqlalchemy import select
 
     from pipelines.release import released_student
     from workers.bell import ring
-    from workers.fleet import require_alive
     from workers.follow import follow
     from workers.store import Store
     from workers.submit import submit
@@ -120,7 +124,7 @@ def _read(settings: Settings, packs: Sequence[Pack], home: Path, worker: Popen[b
         jobs[pack.name] = submit(store, pack, released_student(settings.students_folder, pack.name), [inbox], chunk=settings.ingest.chunk, ring=ring)
     for name, job in jobs.items():
         with progress_bar(quiet=quiet) as on_progress:
-            follow(store, job.job_id, partial(_named, on_progress, name), partial(require_alive, worker))
+            follow(store, job.job_id, partial(_named, on_progress, name), running.check)
     with store.reading() as connection:
         times = list(connection.execute(select(readings.c.read_at).order_by(readings.c.read_at)).scalars())
     store.close()

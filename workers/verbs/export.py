@@ -27,6 +27,6 @@ def run(options: Namespace, settings: Settings) -> object:
 
     pack = find_pack(options.pack, settings.pack_folders)
     with progress_bar(quiet=options.json) as on_progress:
-        n = export(settings.store_url, f"{pack.name}_{options.what}", options.file, on_progress)
+        n = export(settings.store_url, pack, options.what, options.file, on_progress)
     words(f"{n} rows in {options.file}")
     return {"file": str(options.file), "n_rows": n}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import table, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", help="number or name of a job")
-    parser.add_argument("--limit", type=int, default=100, help="rows of each kind (default 100)")
+    parser.add_argument("--limit", type=positive, default=100, help="rows of each kind (default 100)")
 
 
 def run(options: Namespace, settings: Settings) -> object:

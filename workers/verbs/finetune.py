@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from suites.discover import find_pack
+from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import progress_bar, words
 
@@ -23,8 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, help="folder of the real sets named by the pack's [[data]] (default: [data] root)")
     parser.add_argument("--source", action="append", metavar="NAME", help="use this source alone, `samples` or a [[data]] name; may be repeated")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, help="at most so many passes over the data (default: the pack's)")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N examples of each source and split: for a quick try")
+    parser.add_argument("--epochs", type=positive, help="at most so many passes over the data (default: the pack's)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N examples of each source and split: for a quick try")
 
 
 def run(options: Namespace, settings: Settings) -> object:

@@ -52,22 +52,26 @@ def run(options: Namespace, settings: Settings) -> object:
                 else:
                     rejects.append(row)
 
-    found, n_failed, started = [], 0, time.monotonic()
+    found: list[dict[str, object]] = []
+    n_read = n_failed = 0
+    started = time.monotonic()
     rest = incoming()
     with progress_bar(quiet=options.json) as on_progress:
         while chunk := list(islice(rest, 256)):
             for row, reading in zip(chunk, predictor.predict([Document(r.key, r.text, r.meta) for r in chunk]), strict=True):
                 n_failed += reading.failed
+                n_read += 1
                 line = _line(row.key, row.text if options.with_text else None, reading)
                 found.append(line) if options.json else sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-            on_progress("read", len(found), 0)
+            on_progress("read", n_read, 0)
     seconds = time.monotonic() - started
     for reject in rejects[:20]:
         words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
     words(f"{len(rejects)} rejected, {n_failed} failed, {seconds:.1f} s, student {student.id}.")
+    data = {"student": student.id, "seconds": round(seconds, 3), "documents": found, "rejects": [asdict(r) for r in rejects]}
     if rejects or n_failed:
-        raise RunError(f"{len(rejects)} rows rejected and {n_failed} documents failed; the rest was read.", "some_failed")
-    return {"student": student.id, "seconds": round(seconds, 3), "documents": found}
+        raise RunError(f"{len(rejects)} rows rejected and {n_failed} documents failed; the rest was read.", "some_failed", data)
+    return data
 
 
 def _line(key: str, text: str | None, reading: object) -> dict[str, object]:

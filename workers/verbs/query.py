@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import table, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("sql", help="one statement that reads")
-    parser.add_argument("--limit", type=int, default=1000, help="rows at most (default 1000)")
+    parser.add_argument("--limit", type=positive, default=1000, help="rows at most (default 1000)")
 
 
 def run(options: Namespace, settings: Settings) -> object:

@@ -36,5 +36,6 @@ def run(options: Namespace, settings: Settings) -> object:
         rows = job_rows(connection, job_id)
     store.close()
     if not options.json:
-        table(rows)
+        told = any(row["message"] for row in rows)
+        table([row if told else {k: v for k, v in row.items() if k != "message"} for row in rows])
     return rows

@@ -39,6 +39,11 @@ def run(options: Namespace, settings: Settings) -> object:
     store = Store(settings.store_url)
     require_newest(store)
     rung: list[bool] = []
+
+    def try_ring(job_id: int) -> bool:
+        rung.append(ring(job_id))
+        return rung[-1]
+
     with progress_bar(quiet=options.json) as on_progress:
         done = submit(
             store,
@@ -48,11 +53,15 @@ def run(options: Namespace, settings: Settings) -> object:
             name=options.job,
             chunk=settings.ingest.chunk,
             on_rows=lambda label, n: on_progress("stored", n, 0),
-            ring=lambda job_id: rung.append(ring(job_id)),
+            ring=try_ring,
         )
     words(f"job {done.job_id} ({done.job}): {done.seen} seen = {done.accepted} accepted + {done.duplicate} duplicate + {done.rejected} rejected")
     for code, n in sorted(done.by_code.items()):
         words(f"  rejected {n}: {code} (python manage.py failures {done.job_id})")
+    if done.failed_before:
+        words(f"  {done.failed_before} of the duplicates failed before; `python manage.py retry JOB` reads them again (see status)")
+    if done.waiting_elsewhere:
+        words(f"  {done.waiting_elsewhere} of the duplicates wait already, in this or another job")
     if not rung[-1]:
         words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up")
     data = asdict(done)
@@ -62,6 +71,6 @@ def run(options: Namespace, settings: Settings) -> object:
         data["counts"] = asdict(count)
         words(f"{data['state']}: {count.done} read, {count.failed} failed, {count.findings} findings")
         if data["state"] != "COMPLETED":
-            raise RunError(f"Job {done.job_id} ended {data['state']}. See: python manage.py failures {done.job_id}", "job_" + str(data["state"]).lower())
+            raise RunError(f"Job {done.job_id} ended {data['state']}. See: python manage.py failures {done.job_id}", "job_" + str(data["state"]).lower(), data)
     store.close()
     return data

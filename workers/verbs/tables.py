@@ -21,7 +21,7 @@ def run(options: Namespace, settings: Settings) -> object:
 
     packs, _ = discover(settings.pack_folders)
     found = data_dictionary(packs.values())
-    if options.markdown:
+    if options.markdown and not options.json:
         print(markdown(found))
     elif not options.json:
         for entry in found:

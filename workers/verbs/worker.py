@@ -14,11 +14,12 @@ import warnings
 from argparse import ArgumentParser, Namespace
 
 from suites.errors import BrokerError
+from workers.arguments import positive
 from workers.settings import Settings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--processes", type=int, help="default: [worker] processes, one a core")
+    parser.add_argument("--processes", type=positive, help="default: [worker] processes, one a core")
 
 
 def run(options: Namespace, settings: Settings) -> object:
