@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+import pysqlite3.dbapi2 as driver
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -43,8 +44,6 @@ def reading(url: str) -> Iterator[Connection]:
 
 
 def _sqlite_reader(url: str) -> Any:
-    import pysqlite3.dbapi2 as driver
-
     file = make_url(url).database or ""
     engine = create_engine(f"sqlite:///file:{quote(file)}?mode=ro&uri=true", module=driver, hide_parameters=True)
     allowed = {driver.SQLITE_SELECT, driver.SQLITE_READ, driver.SQLITE_FUNCTION, driver.SQLITE_RECURSIVE}
@@ -88,7 +87,7 @@ def read_only(url: str, sql: str, limit: int) -> tuple[list[dict[str, object]], 
         try:
             # without parameters a % in the SQL is a % of LIKE
             result = connection.execution_options(no_parameters=True).exec_driver_sql(sql)
-        except Warning:  # so the SQLite driver refuses two statements in one
+        except driver.Warning:  # so the SQLite driver refuses two statements in one
             raise UsageError("`query` takes one statement; the text holds several.", "bad_sql") from None
         if not result.returns_rows:
             raise UsageError("The statement gives no rows. `query` takes one statement that reads.", "bad_sql")

@@ -43,7 +43,7 @@ class Submitted:
     rejected: int = 0
     failed_before: int = 0
     waiting_elsewhere: int = 0
-    by_code: Counter[str] = field(default_factory=Counter)
+    by_code: dict[str, int] = field(default_factory=dict)
 
 
 def job_name(pack: Pack, student_id: str, paths: Sequence[Path]) -> str:
@@ -152,7 +152,7 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
         source_id = source_ids[source]
         if bad:
             connection.execute(insert(rejects), [{"source_id": source_id, **asdict(row)} for row in bad])
-            done.by_code.update(row.code for row in bad)
+            done.by_code = dict(Counter(done.by_code) + Counter(row.code for row in bad))
         values = {f"n_{n}": sources.c[f"n_{n}"] + count[n] for n in COUNTED}
         ended = {"finished_at": now_s()} if any(other == source and row is None for other, row in batch) else {}
         connection.execute(update(sources).where(sources.c.id == source_id).values(**values, **ended))

@@ -152,11 +152,11 @@ def test_sigterm_ends_a_job_in_the_middle_softly(home: Settings, tmp_path: Path)
 
 def test_a_document_longer_than_a_lease_is_read(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One very long document is read whole although it takes longer than the watchdog and the lease allow without progress."""
-    monkeypatch.setenv("STILLHOUSE_WORKER__LEASE_S", "1.0")
-    monkeypatch.setenv("STILLHOUSE_WORKER__STALL_S", "2.0")
+    monkeypatch.setenv("STILLHOUSE_WORKER__LEASE_S", "4.0")
+    monkeypatch.setenv("STILLHOUSE_WORKER__STALL_S", "6.0")
     monkeypatch.setenv("STILLHOUSE_WORKER__SWEEP_S", "0.2")
     settings = load_settings()
-    words = " ".join(f"word{i} of a long tale." for i in range(40_000))
+    words = " ".join(f"word{i} of a long tale." for i in range(33_000))
     (tmp_path / "long.txt").write_text(words)
     manage("migrate", home=settings)
     with fleet(settings, 1):
