@@ -247,8 +247,8 @@ def tag_weights(task: Task, examples: Sequence[Encoded]) -> torch.Tensor:
 
     Unweighted, few examples of a rare span teach only that it is never there.
     """
-    tags = np.concatenate([e.targets[task.name].wanted for e in examples if task.name in e.targets] or [np.zeros(0)])
-    inside, outside = int((tags > 0).sum()), int((tags == 0).sum())
+    tags = [e.targets[task.name].wanted for e in examples if task.name in e.targets]
+    inside, outside = (sum(int(chosen.sum()) for chosen in kind) for kind in ([t > 0 for t in tags], [t == 0 for t in tags]))
     weights = torch.ones(n_outputs(task))
     weights[0] = min(1.0, (max(inside, 1) / max(outside, 1)) ** 0.5)
     return weights

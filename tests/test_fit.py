@@ -16,7 +16,7 @@ from pipelines import finetune as finetuning
 from pipelines.encode import TextEncoder
 from pipelines.encoder import load_encoder
 from pipelines.finetune import FinetuneOptions, finetune
-from pipelines.fit import MAX_TRAIN_WINDOWS, MIN_STEPS, StudentNet, collate, fit, plan_batches
+from pipelines.fit import MAX_TRAIN_WINDOWS, MIN_STEPS, StudentNet, collate, fit, plan_batches, tag_weights
 from pipelines.progress import silent
 from pipelines.student import Student
 from pipelines.targets import IGNORED, Encoded, encode_examples
@@ -120,16 +120,18 @@ def test_early_stop_keeps_the_best_epoch(toy_pack: Pack, encoder: TextEncoder, n
     assert not all(torch.equal(tensor, seen[3][name]) for name, tensor in net.state_dict().items())
 
 
-def test_the_word_embeddings_stay(toy_pack: Pack, encoder: TextEncoder, net: StudentNet, examples: list[Example]) -> None:
-    """Training moves every tensor but the word embeddings."""
+def test_the_lowest_layers_stay(toy_pack: Pack, encoder: TextEncoder, net: StudentNet, examples: list[Example]) -> None:
+    """Training moves every tensor but the embeddings and the lowest layer of the two."""
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    plan = toy_pack.manifest.student.model_copy(update={"frozen": 0.5})
     fit(
-        net, encoded(toy_pack, encoder, examples[:6]), toy_pack.manifest.student,
+        net, encoded(toy_pack, encoder, examples[:6]), plan,
         epochs=1, pad_id=encoder.pad_id, seed=1, dev_score=lambda _: 1.0, on_progress=silent,
     )  # fmt: skip
     # a key's bias moves every score of a query alike: softmax takes it out, and its gradient is rounding
-    same = {name for name, tensor in net.state_dict().items() if torch.equal(tensor, before[name]) and not name.endswith("k_lin.bias")}
-    assert same == {"encoder.embeddings.word_embeddings.weight"}
+    names = [name for name in before if not name.endswith("k_lin.bias")]
+    frozen = {name for name in names if name.startswith(("encoder.embeddings.", "encoder.transformer.layer.0."))}
+    assert {name for name in names if torch.equal(net.state_dict()[name], before[name])} == frozen
 
 
 @pytest.mark.slow
@@ -171,3 +173,13 @@ def test_no_examples_are_an_error(toy_pack: Pack, tmp_path: Path) -> None:
     """Fine-tuning on no examples is a DataError that names pack, split and sources."""
     with pytest.raises(DataError, match="'toy' has no train examples in samples"):
         finetune(toy_pack, tmp_path, FinetuneOptions(limit=0))
+
+
+def test_rare_spans_outweigh_the_outside(toy_pack: Pack, encoder: TextEncoder, examples: list[Example]) -> None:
+    """The outside tag weighs the root of inside over outside, at most 1; the other tags weigh 1."""
+    task = toy_pack.tasks["things"]
+    made = encoded(toy_pack, encoder, examples)
+    tags = np.concatenate([e.targets["things"].wanted for e in made])
+    expected = min(1.0, float(((tags > 0).sum() / (tags == 0).sum()) ** 0.5))
+    weights = tag_weights(task, made)
+    assert weights[0] == pytest.approx(expected) and set(weights[1:].tolist()) == {1.0}
