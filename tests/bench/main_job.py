@@ -45,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--only", choices=("quality", "queue", "kill"), action="append")
+    parser.add_argument("--set", choices=tuple(SETS), action="append", help="score this set alone; the others' rows stay")
     parser.add_argument("--students", type=Path, default=ROOT / "var" / "measure", help="fine-tuned students are kept and reused here")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -53,7 +54,8 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results["machine"] = machine()
     if "quality" in parts:
-        results["quality"] = quality(options.data_root, options.students, options.seed)
+        scored = results.get("quality", {}) | quality(options.set or list(SETS), options.data_root, options.students, options.seed)
+        results["quality"] = {name: scored[name] for name in SETS if name in scored}
     if "queue" in parts:
         results["queue"] = queue(options.data_root, options.students, options.seed)
     if "kill" in parts:
@@ -96,7 +98,7 @@ def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> An
     return finetune(pack, students, FinetuneOptions(data_root=data_root, seed=seed), progress)
 
 
-def quality(data_root: Path, students: Path, seed: int) -> dict[str, Any]:
+def quality(names: list[str], data_root: Path, students: Path, seed: int) -> dict[str, Any]:
     from pipelines.baselines import tfidf_scores
     from pipelines.evaluate import evaluate
     from pipelines.examples import read_examples
@@ -104,7 +106,8 @@ def quality(data_root: Path, students: Path, seed: int) -> dict[str, Any]:
     from suites.discover import find_pack
 
     table: dict[str, Any] = {}
-    for name, (pack_name, task, floor, published) in SETS.items():
+    for name in names:
+        pack_name, task, floor, published = SETS[name]
         student = student_of(pack_name, data_root, students, seed)
         pack = find_pack(pack_name)
         say(f"scoring {name}")

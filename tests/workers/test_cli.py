@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,9 +45,10 @@ def test_help_and_packs_answer_at_once() -> None:
     """`--help` and `packs` take under 0.3 s of processor time, the best of five."""
 
     def seconds(*arguments: str) -> float:
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run(*arguments)
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds("--help") for _ in range(5)) < 0.3
     assert min(seconds("packs") for _ in range(5)) < 0.3
