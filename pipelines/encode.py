@@ -32,10 +32,10 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def between(self, start: int, end: int) -> slice:
-        """The tokens that begin inside the characters [start, end)."""
-        first, last = np.searchsorted(self.starts, (start, end))
-        return slice(int(first), int(last))
+    def between(self, ranges: Sequence[tuple[int, int]]) -> list[slice]:
+        """For each range of characters [start, end) the tokens that begin inside it."""
+        places = np.searchsorted(self.starts, np.asarray(ranges, np.int64).reshape(-1, 2))
+        return [slice(int(first), int(last)) for first, last in places]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ all heads are applied to all tokens in one product, and ranges are means of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +45,22 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
 
 
-def pooled(token_logits: Floats, ranges: list[slice]) -> Floats:
+def pooled(token_logits: Floats, ranges: Sequence[slice]) -> Floats:
     """Mean logit rows of token ranges. Shape: (n_ranges, n_outputs); zeros for a range without tokens."""
-    rows = [token_logits[r].mean(axis=0) if r.stop > r.start else np.zeros(token_logits.shape[1], np.float32) for r in ranges]
-    return np.asarray(rows, np.float32).reshape(len(ranges), token_logits.shape[1])
+    if not ranges:
+        return np.zeros((0, token_logits.shape[1]), np.float32)
+    first = np.fromiter((r.start for r in ranges), np.int64, len(ranges))
+    last = np.fromiter((r.stop for r in ranges), np.int64, len(ranges))
+    # reduceat sums from each index to the next: of the pairs (first, last) every other sum is a range's
+    padded = np.concatenate([token_logits, np.zeros((1, token_logits.shape[1]), np.float32)])
+    sums = np.add.reduceat(padded, np.column_stack([first, last]).ravel(), axis=0)[::2]
+    n_tokens = (last - first)[:, None]
+    return np.asarray(np.where(n_tokens > 0, sums / np.maximum(n_tokens, 1), 0.0), np.float32)
 
 
 def answer_ranges(head: Head, token_logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
     """Findings of a choice or tags task over character ranges: a document, sentences or spans."""
-    logits = pooled(token_logits, [tokens.between(a, b) for a, b in ranges]) + head.bias
+    logits = pooled(token_logits, tokens.between(ranges)) + head.bias
     if head.task.kind == "choice":
         scores = softmax(logits / head.temperature)
         best = scores.argmax(axis=1)

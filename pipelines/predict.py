@@ -62,7 +62,7 @@ class Predictor:
     def predict(self, documents: Sequence[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
         """One reading a document, in order. A document that fails does not touch its neighbours.
 
-        `on_batch` is called after each batch of the encoder, also within one long document.
+        `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
         rest = iter(documents)
         while chunk := list(islice(rest, CHUNK)):
@@ -79,6 +79,7 @@ class Predictor:
                 yield text if isinstance(text, Reading) else Reading(document.id)
                 continue
             yield self._answer(document, text, toks, next(logits), given.get(document.id, Given()))
+            on_batch()
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,8 +103,13 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _longest(found: list[Finding]) -> list[Finding]:
     """Of overlapping findings of one task the longest, then the first."""
-    kept: list[Finding] = []
+    kept: dict[str, list[tuple[int, int, Finding]]] = {}
     for finding in sorted(found, key=lambda f: (f.start - f.end, f.start, f.label)):
-        if not any(k.task == finding.task and k.start < finding.end and finding.start < k.end for k in kept):
-            kept.append(finding)
-    return sorted(kept, key=lambda f: (f.task, f.start))
+        ours = kept.setdefault(finding.task, [])
+        # what is kept never overlaps, so only the neighbours in order can touch the new one
+        place = bisect(ours, finding.start, key=lambda k: k[0])
+        touches_left = place > 0 and ours[place - 1][1] > finding.start
+        touches_right = place < len(ours) and ours[place][0] < finding.end
+        if not touches_left and not touches_right:
+            ours.insert(place, (finding.start, finding.end, finding))
+    return [finding for task in sorted(kept) for _, _, finding in kept[task]]

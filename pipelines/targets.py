@@ -55,14 +55,14 @@ def _target(task: Task, example: Example, tokens: Tokens) -> Target:
     if task.kind == "spans":
         return Target((), bio_tags(gold, number, tokens))
     if task.kind == "choice":
-        ranges = tuple(tokens.between(f.start, f.end) for f in gold)
+        ranges = tokens.between([(f.start, f.end) for f in gold])
         kept = [i for i, r in enumerate(ranges) if r.stop > r.start]
         return Target(tuple(ranges[i] for i in kept), np.asarray([number[gold[i].label] for i in kept], np.int32))
     places = sorted({(f.start, f.end) for f in gold} or {(0, len(example.document.text))})
     wanted = np.zeros((len(places), n_outputs(task)), np.float32)
     for finding in gold:
         wanted[places.index((finding.start, finding.end)), number[finding.label]] = 1.0
-    return Target(tuple(tokens.between(a, b) for a, b in places), wanted)
+    return Target(tuple(tokens.between(places)), wanted)
 
 
 def bio_tags(gold: Sequence[Finding], number: dict[str, int], tokens: Tokens) -> Ints:

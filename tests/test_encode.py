@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pipelines.encode import Floats, Ints, TextEncoder, batches, pad, windows
+from pipelines.engine import Project, as_they_are, nothing
 from pipelines.heads import Head, n_outputs
 from pipelines.predict import Predictor
 from pipelines.rules import Rules
@@ -49,8 +50,8 @@ class ContextFreeEngine:
     def __init__(self) -> None:
         self._table = np.random.default_rng(1).normal(size=(30522, self.hidden)).astype(np.float32)
 
-    def states(self, rows: Sequence[Ints]) -> list[Floats]:
-        return [self._table[row] for row in rows]
+    def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
+        return [project(self._table[row]) for row in rows]
 
 
 @st.composite
@@ -132,7 +133,7 @@ def test_offsets_run_through_the_text(encoder: TextEncoder, text: str) -> None:
 def test_between_parts_the_tokens(encoder: TextEncoder, first: str, second: str) -> None:
     """Ranges that part a text part its tokens: none is lost, none is in two."""
     (tokens,) = encoder.tokens([first + second])
-    before, after = tokens.between(0, len(first)), tokens.between(len(first), len(first + second))
+    before, after = tokens.between([(0, len(first)), (len(first), len(first + second))])
     assert (before.start, before.stop, after.stop) == (0, after.start, len(tokens))
 
 

@@ -102,11 +102,11 @@ def test_a_document_is_the_mean_of_its_sentences(toy_pack: Pack, tiny_encoder: P
         text = example.document.text
         (tokens,) = encoder.tokens([text])
         logits = states(len(tokens)) @ head(CHOICE).weight.T
-        sentences = [tokens.between(a, b) for a, b in rules.read(text)[0]]
+        sentences = tokens.between(rules.read(text)[0])
         shares = np.array([s.stop - s.start for s in sentences]) / len(tokens)
         assert len(sentences) > 1
         assert shares.sum() == pytest.approx(1.0)
-        np.testing.assert_allclose(pooled(logits, [tokens.between(0, len(text))])[0], shares @ pooled(logits, sentences), atol=1e-5)
+        np.testing.assert_allclose(pooled(logits, tokens.between([(0, len(text))]))[0], shares @ pooled(logits, sentences), atol=1e-5)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.0, 4.0]))
@@ -117,7 +117,7 @@ def test_a_choice_is_one_answer_a_range(seed: int, temperature: float) -> None:
     logits = states(12, seed) @ made.weight.T
     ranges = [(0, int(tokens.ends[-1])), (0, 11), (12, 20), (100, 120)]
     found = answer_ranges(made, logits, tokens, ranges)
-    scores = softmax((pooled(logits, [tokens.between(a, b) for a, b in ranges]) + made.bias) / temperature)
+    scores = softmax((pooled(logits, tokens.between(ranges)) + made.bias) / temperature)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
     assert [(f.start, f.end) for f in found] == ranges
     assert [f.label for f in found] == [CHOICE.labels[k] for k in scores.argmax(axis=1)]
