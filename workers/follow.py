@@ -56,12 +56,13 @@ def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str
 
 def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[], None] = lambda: None) -> tuple[str, Counts]:
     """Waits until the job ends; gives its state and counts. `check` may raise to end the waiting."""
-    total = 0
+    with store.reading() as connection:
+        total = counts(connection, job_id).accepted
     while True:
         with store.reading() as connection:
             state = str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
             left = pending(connection, job_id)
-        total = max(total, left)
+        total = max(total, left)  # a submit may still be adding
         on_progress("read", total - left, total)
         if state in TERMINAL:
             with store.reading() as connection:
