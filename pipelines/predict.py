@@ -75,11 +75,11 @@ class Predictor:
         prepared = [next(tokens) if isinstance(c, str) else None for c in cleaned]
         logits = self._stitched([t for t in prepared if t is not None], self._logits, on_batch)
         for document, text, toks in zip(chunk, cleaned, prepared, strict=True):
-            if isinstance(text, Reading) or toks is None:
-                yield text if isinstance(text, Reading) else Reading(document.id)
-                continue
-            yield self._answer(document, text, toks, next(logits), given.get(document.id, Given()))
-            on_batch()
+            if isinstance(text, Reading):
+                yield text
+            elif toks is not None:
+                yield self._answer(document, text, toks, next(logits), given.get(document.id, Given()))
+                on_batch()
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:

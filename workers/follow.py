@@ -44,7 +44,7 @@ def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str
                 "pack": job.pack,
                 "student": job.student_id,
                 "state": job.state,
-                **{k: v for k, v in asdict(count).items() if k != "leased"},
+                **asdict(count),
                 "adds_up": count.conserved,
                 "submitted": datetime.fromtimestamp(job.submitted_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
                 "docs_per_s": round(count.done / seconds, 1) if seconds else None,

@@ -191,7 +191,6 @@ class Counts:
     failed: int
     cancelled: int
     pending: int
-    leased: int
     refused: int
     findings: int
 
@@ -204,8 +203,8 @@ class Counts:
 def counts(connection: Connection, job_id: int) -> Counts:
     """The numbers of one job, from one snapshot: a document is never counted twice while it moves."""
 
-    def number(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[int]:
-        return select(func.count()).select_from(table).where(table.c.job_id == job_id, *where).scalar_subquery()
+    def number(table: Table) -> ScalarSelect[int]:
+        return select(func.count()).select_from(table).where(table.c.job_id == job_id).scalar_subquery()
 
     def total(column: Column[int]) -> ScalarSelect[int]:
         return select(func.coalesce(func.sum(column), 0)).where(column.table.c.job_id == job_id).scalar_subquery()
@@ -220,7 +219,6 @@ def counts(connection: Connection, job_id: int) -> Counts:
             number(failures).label("failed"),
             jobs.c.n_cancelled.label("cancelled"),
             number(work).label("pending"),
-            number(work, work.c.state == "leased").label("leased"),
             jobs.c.n_refused.label("refused"),
             total(readings.c.n_findings).label("findings"),
         ).where(jobs.c.id == job_id)

@@ -24,7 +24,7 @@ from workers.store import Store
 
 log = logging.getLogger(__name__)
 
-# a call reads for so long, then rings for the rest and returns: a warm shutdown waits no longer
+# a call claims for so long, then rings for the rest and returns: the broker sees short calls only
 DRAIN_S = 10.0
 
 STOP_SIGNAL = signal.SIGUSR2
