@@ -1,50 +1,71 @@
-"""One temperature per head, so that a score is the share of answers that are right."""
+"""What is fitted on dev: a head's temperature, so that a score is the share of answers that are right, and its lexicon's weight."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pipelines.encode import Floats
 from pipelines.heads import Head, pooled
-from pipelines.targets import IGNORED, Encoded
+from pipelines.lexicon import Lexicon
+from pipelines.targets import IGNORED, Encoded, Target
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 41)
-MIN_ANSWERS = 30  # fewer tell nothing; the head keeps temperature 1
+LEXICON_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+MIN_ANSWERS = 30  # fewer tell nothing; the head keeps temperature 1 and goes without a lexicon
 
 
-def calibrated(heads: Sequence[Head], examples: Sequence[Encoded], states: Iterable[Floats]) -> list[Head]:
-    """The heads with the temperature of least negative log likelihood on these examples (dev).
+def calibrated(
+    heads: Sequence[Head],
+    examples: Sequence[Encoded],
+    states: Iterable[Floats],
+    lexicons: Mapping[str, tuple[Lexicon, Floats]],
+) -> list[Head]:
+    """The heads with the temperature and the weight of the lexicon of least negative log likelihood on these examples (dev).
 
     Guo et al. 2017, arXiv:1706.04599, section 4.2. `states[i]` are example i's stitched hidden
-    states, shape (n_tokens, hidden).
+    states, shape (n_tokens, hidden); `lexicons` holds a lexicon and its bias by task.
     """
     logits: dict[str, list[Floats]] = {h.task.name: [] for h in heads}
+    lexical: dict[str, list[Floats]] = {name: [] for name in lexicons}
     wanted: dict[str, list[np.ndarray]] = {h.task.name: [] for h in heads}
     for example, hidden in zip(examples, states, strict=True):
         for head in heads:
             target = example.targets.get(head.task.name)
             if target is None:
                 continue
-            rows = hidden @ head.weight.T
-            if head.task.kind == "spans":
-                kept = np.flatnonzero(target.wanted != IGNORED)
-                logits[head.task.name].append(rows[kept] + head.bias)
-                wanted[head.task.name].append(target.wanted[kept])
-            else:
-                logits[head.task.name].append(pooled(rows, list(target.ranges)) + head.bias)
-                wanted[head.task.name].append(target.wanted)
-    return [replace(h, temperature=_temperature(h, logits[h.task.name], wanted[h.task.name])) for h in heads]
+            rows, answers = _answers(head, target, hidden)
+            logits[head.task.name].append(rows)
+            wanted[head.task.name].append(answers)
+            if head.task.name in lexicons:
+                lexicon, bias = lexicons[head.task.name]
+                lexical[head.task.name].append(lexicon.logits(example.ids, target.ranges) + bias)
+    return [_fitted(h, logits[h.task.name], lexical.get(h.task.name), wanted[h.task.name], lexicons.get(h.task.name)) for h in heads]
 
 
-def _temperature(head: Head, logits: list[Floats], wanted: list[np.ndarray]) -> float:
+def _answers(head: Head, target: Target, hidden: Floats) -> tuple[Floats, np.ndarray]:
+    """The logits of an example's places, and what is wanted there."""
+    rows = hidden @ head.weight.T
+    if head.task.kind == "spans":
+        kept = np.flatnonzero(target.wanted != IGNORED)
+        return rows[kept] + head.bias, target.wanted[kept]
+    return pooled(rows, target.ranges) + head.bias, target.wanted
+
+
+def _fitted(head: Head, logits: list[Floats], lexical: list[Floats] | None, wanted: list[np.ndarray], lexicon: tuple[Lexicon, Floats] | None) -> Head:
     if sum(len(w) for w in wanted) < MIN_ANSWERS:
-        return 1.0
+        return head
     rows, answers = np.concatenate(logits), np.concatenate(wanted)
-    losses = [_loss(head, rows / t, answers) for t in TEMPERATURES]
-    return round(float(TEMPERATURES[int(np.argmin(losses))]), 4)
+    added = np.concatenate(lexical) if lexical else np.zeros_like(rows)
+    weights = LEXICON_WEIGHTS if lexical else (0.0,)
+    losses = {(w, t): _loss(head, (rows + w * added) / t, answers) for w in weights for t in TEMPERATURES}
+    weight, temperature = min(losses, key=losses.__getitem__)
+    head = replace(head, temperature=round(float(temperature), 4))
+    if lexicon is None or weight == 0:
+        return head
+    return replace(head, bias=head.bias + np.float32(weight) * lexicon[1], lexicon=lexicon[0].weighed(weight))
 
 
 def _loss(head: Head, logits: np.ndarray, wanted: np.ndarray) -> float:

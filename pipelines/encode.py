@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,26 +110,30 @@ def windows(n_tokens: int, window_tokens: int, overlap_tokens: int) -> Iterator[
         start, keep_start = start + step, keep_end
 
 
-def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Positions of inputs in batches of at most `batch_tokens` padded tokens, longest first.
+def padded_length(n_tokens: int) -> int:
+    """The length that an input of `n_tokens` is padded to: a multiple of 8, from 128 on of an eighth of the power of two below.
 
-    A batch is closed early when the next input is under 0.88 of the longest: the padding would
-    cost more than a further call (measured: docs/performance.md).
+    It depends on the input alone, so its states are the same in every digit whatever shares its
+    batch: the arithmetic is ordered by the padded length, not by the number of rows (measured:
+    docs/performance.md).
     """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    batch: list[int] = []
-    for i in order:
-        if batch and ((len(batch) + 1) * lengths[batch[0]] > batch_tokens or lengths[i] < 0.88 * lengths[batch[0]] - 8):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    step = max(8, (1 << max(n_tokens - 1, 1).bit_length() - 1) // 8)
+    return -(-n_tokens // step) * step
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of inputs in batches of one padded length and at most `batch_tokens` padded tokens, longest first."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for i, n_tokens in enumerate(lengths):
+        alike[padded_length(n_tokens)].append(i)
+    for length in sorted(alike, reverse=True):
+        per_batch = max(1, batch_tokens // length)
+        yield from (alike[length][at : at + per_batch] for at in range(0, len(alike[length]), per_batch))
 
 
 def pad(rows: Sequence[Ints], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Ids and mask, padded to the longest row. Shapes: (n_rows, longest)."""
-    longest = max(len(row) for row in rows)
+    """Ids and mask, padded to the padded length of the longest row. Shapes: (n_rows, padded length)."""
+    longest = padded_length(max(len(row) for row in rows))
     ids = np.full((len(rows), longest), pad_id, np.int64)
     mask = np.zeros((len(rows), longest), np.int64)
     for i, row in enumerate(rows):

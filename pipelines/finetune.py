@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,15 @@ import torch
 from pipelines.calibrate import calibrated
 from pipelines.card import write_card
 from pipelines.compress import export_encoder
-from pipelines.encode import TextEncoder
+from pipelines.encode import Floats, TextEncoder
 from pipelines.encoder import load_encoder, save_encoder
 from pipelines.engine import OpenVinoEngine
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
 from pipelines.fit import Fitted, StudentNet, TorchEngine, fit, heads_of
+from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
+from pipelines.lexicon import Lexicon
 from pipelines.predict import Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
@@ -92,7 +94,8 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
         first_choice = next((t for t in pack.student_tasks if t.kind == "choice"), pack.student_tasks[0])
         save_encoder(net.encoder, source_folder, making, first_choice.labels)
         export_encoder(making)
-        heads = _calibrated(heads_of(net), stopping, pack, text_encoder, making)
+        lexicons = {t.name: fitted_one for t in pack.student_tasks if (fitted_one := fit_lexicon(t, encoded))}
+        heads = _calibrated(heads_of(net), lexicons, dev, pack, text_encoder, making)
         birth = Birth(
             pack=pack.name,
             pack_version=pack.manifest.version,
@@ -141,12 +144,14 @@ def _capped(examples: Sequence[Example], limit: int = MAX_DEV) -> list[Example]:
     return kept
 
 
-def _calibrated(heads: Sequence[Head], dev: Sequence[Example], pack: Pack, encoder: TextEncoder, folder: Path) -> list[Head]:
-    """Temperatures fitted on dev through the exported graph, the one that will serve."""
+def _calibrated(
+    heads: Sequence[Head], lexicons: Mapping[str, tuple[Lexicon, Floats]], dev: Sequence[Example], pack: Pack, encoder: TextEncoder, folder: Path
+) -> list[Head]:
+    """Temperatures and the lexicons' weights fitted on dev through the exported graph, the one that will serve."""
     engine = OpenVinoEngine(folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=os.cpu_count() or 1)
     predictor = Predictor(pack, heads, encoder, engine, Rules(None, pack.manifest.language), load_hooks(pack, [pack.name]), pack.manifest.text)
     encoded = encode_examples(dev, pack.student_tasks, encoder, pack.manifest.text)
-    return calibrated(heads, encoded, predictor.token_states(encoder.tokens([e.document.text for e in dev])))
+    return calibrated(heads, encoded, predictor.token_states(encoder.tokens([e.document.text for e in dev])), lexicons)
 
 
 def _making_folder(parent: Path) -> Path:

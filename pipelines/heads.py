@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.encode import Floats, Tokens
+from pipelines.lexicon import Lexicon
 from suites.types import Finding, Task
 
 
@@ -20,7 +21,8 @@ class Head:
     """One task's linear layer. Shapes: weight (n_outputs, hidden), bias (n_outputs,).
 
     `temperature` divides the logits (Guo et al. 2017, arXiv:1706.04599). A tag is given when its
-    score reaches `threshold`.
+    score reaches `threshold`. `lexicon`, where there is one, adds to the logits of a range what its
+    word pieces say by themselves.
     """
 
     task: Task
@@ -28,6 +30,7 @@ class Head:
     bias: Floats
     temperature: float = 1.0
     threshold: float = 0.5
+    lexicon: Lexicon | None = None
 
 
 def n_outputs(task: Task) -> int:
@@ -60,7 +63,10 @@ def pooled(token_logits: Floats, ranges: Sequence[slice]) -> Floats:
 
 def answer_ranges(head: Head, token_logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
     """Findings of a choice or tags task over character ranges: a document, sentences or spans."""
-    logits = pooled(token_logits, tokens.between(ranges)) + head.bias
+    places = tokens.between(ranges)
+    logits = pooled(token_logits, places) + head.bias
+    if head.lexicon is not None:
+        logits += head.lexicon.logits(tokens.ids, places)
     if head.task.kind == "choice":
         scores = softmax(logits / head.temperature)
         best = scores.argmax(axis=1)

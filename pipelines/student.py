@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pipelines.heads import Head, n_outputs
+from pipelines.lexicon import Lexicon
 from pipelines.sources import sha256
 from suites.discover import Pack
 from suites.errors import StudentError
@@ -58,6 +59,9 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
     for head in heads:
         arrays[f"{head.task.name}.weight"] = np.ascontiguousarray(head.weight, np.float32)
         arrays[f"{head.task.name}.bias"] = np.ascontiguousarray(head.bias, np.float32)
+        if head.lexicon is not None:
+            arrays[f"{head.task.name}.lexicon.pieces"] = np.ascontiguousarray(head.lexicon.pieces, np.int32)
+            arrays[f"{head.task.name}.lexicon.weight"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
     save_file(arrays, folder / "heads.safetensors")
     calibration = {h.task.name: {"temperature": h.temperature, "threshold": h.threshold} for h in heads}
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
@@ -88,10 +92,7 @@ def load_student(folder: Path) -> Student:
         birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "heads.safetensors")
         calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
-        heads = tuple(
-            Head(t, arrays[f"{t.name}.weight"], arrays[f"{t.name}.bias"], calibration[t.name]["temperature"], calibration[t.name]["threshold"])
-            for t in birth.tasks
-        )
+        heads = tuple(_head(t, arrays, calibration[t.name]) for t in birth.tasks)
     except (ValidationError, ValueError, KeyError, SafetensorError) as error:
         raise StudentError(f"{folder}: unreadable student: {type(error).__name__}. Fine-tune again.", "student_damaged") from None
     for head in heads:
@@ -102,6 +103,12 @@ def load_student(folder: Path) -> Student:
     if folder.name != student_id and not folder.name.startswith("."):
         raise StudentError(f"{folder}: holds {student_id}. Give the folder the student's own name.", "student_damaged")
     return Student(student_id, folder, birth, heads)
+
+
+def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, float]) -> Head:
+    pieces = arrays.get(f"{task.name}.lexicon.pieces")
+    lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weight"])
+    return Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], calibration["temperature"], calibration["threshold"], lexicon)
 
 
 def check_fits(student: Student, pack: Pack) -> None:

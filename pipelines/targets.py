@@ -37,6 +37,12 @@ class Encoded:
     n_tokens: int
     targets: dict[str, Target]
 
+    @property
+    def ids(self) -> Ints:
+        """The word pieces, special ones left out. Shape: (n_tokens,)."""
+        kept = [row[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for row, w in zip(self.rows, self.plan, strict=True)]
+        return np.concatenate(kept)
+
 
 def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits) -> list[Encoded]:
     """The examples as arrays, in order."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pipelines.encode import Floats, Ints, TextEncoder, batches, pad, windows
+from pipelines.encode import Floats, Ints, TextEncoder, batches, pad, padded_length, windows
 from pipelines.engine import Project, as_they_are, nothing
 from pipelines.heads import Head, n_outputs
 from pipelines.predict import Predictor
@@ -90,14 +90,24 @@ def test_batches_cover_all_within_the_budget(lengths: list[int], budget: int) ->
     made = list(batches(lengths, budget))
     assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
     assert all(batch for batch in made)
-    assert all(len(batch) * max(lengths[i] for i in batch) <= budget for batch in made if len(batch) > 1)
+    for batch in made:
+        (padded,) = {padded_length(lengths[i]) for i in batch}
+        assert len(batch) == 1 or len(batch) * padded <= budget
+
+
+@given(st.integers(1, 100_000))
+def test_padding_is_little(n_tokens: int) -> None:
+    """An input is never cut, filled by less than 8 tokens or an eighth, and a padded length is its own."""
+    padded = padded_length(n_tokens)
+    assert 0 <= padded - n_tokens < max(8, n_tokens / 8)
+    assert padded_length(padded) == padded <= padded_length(n_tokens + 1)
 
 
 def test_padding_is_masked() -> None:
     """Shorter rows are filled with the pad id, and the mask tells the filling."""
     ids, mask = pad([np.array([5, 6, 7], np.int32), np.array([8], np.int32)], pad_id=9)
-    assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
-    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert ids.tolist() == [[5, 6, 7, 9, 9, 9, 9, 9], [8, 9, 9, 9, 9, 9, 9, 9]]
+    assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("text", UNICODE_TEXTS)

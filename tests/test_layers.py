@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 OURS = ("suites", "pipelines", "workers")
 TRAINING = {"torch", "transformers", "sklearn"}
 SERVERS = {"celery", "kombu", "redis", "sqlalchemy", "alembic"}
-INFERENCE = ("predict", "engine", "encode", "heads", "rules", "student", "compress", "release", "sources", "progress")
+INFERENCE = ("predict", "engine", "encode", "heads", "lexicon", "rules", "student", "compress", "release", "sources", "progress")
 
 
 @cache

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.calibrate import MIN_ANSWERS, TEMPERATURES, calibrated
-from pipelines.encode import Floats
+from pipelines.calibrate import LEXICON_WEIGHTS, MIN_ANSWERS, TEMPERATURES, calibrated
+from pipelines.encode import Floats, Window
 from pipelines.heads import Head
+from pipelines.lexicon import Lexicon
 from pipelines.metrics import score_task
 from pipelines.targets import Encoded, Target
 from suites.types import Finding, Task
@@ -138,7 +139,7 @@ def test_overconfident_logits_are_cooled() -> None:
     labels = np.arange(400) % 2
     said = np.where(np.arange(400) % 10 < 7, labels, 1 - labels)
     logits = np.where(np.eye(2)[said] > 0, 2.0, -2.0).astype(np.float32)
-    (head,) = calibrated([IDENTITY], *answers(logits, labels))
+    (head,) = calibrated([IDENTITY], *answers(logits, labels), {})
     step = TEMPERATURES[1] / TEMPERATURES[0]
     assert head.temperature > 1
     assert 1 / step < head.temperature / (4.0 / np.log(0.7 / 0.3)) < step
@@ -149,7 +150,7 @@ def test_underconfident_logits_are_heated() -> None:
     """Logits that are always right but say 60 % get a temperature under 1."""
     labels = np.arange(100) % 2
     logits = np.where(np.eye(2)[labels] > 0, 0.2, -0.2).astype(np.float32)
-    (head,) = calibrated([IDENTITY], *answers(logits, labels))
+    (head,) = calibrated([IDENTITY], *answers(logits, labels), {})
     assert head.temperature < 1
 
 
@@ -157,5 +158,37 @@ def test_few_answers_leave_the_temperature() -> None:
     """Fewer answers than can tell anything leave the temperature at 1."""
     labels = np.arange(MIN_ANSWERS - 1) % 2
     logits = np.where(np.eye(2)[1 - labels] > 0, 9.0, -9.0).astype(np.float32)
-    (head,) = calibrated([IDENTITY], *answers(logits, labels))
+    (head,) = calibrated([IDENTITY], *answers(logits, labels), {})
     assert head.temperature == 1.0
+
+
+def told_by_pieces(labels: np.ndarray, heard: np.ndarray) -> tuple[list[Encoded], list[Floats]]:
+    """One example an answer: states that tell nothing, and one word piece of each label's own."""
+    target = (slice(0, 1),)
+    examples = [
+        Encoded("made", (np.array([101, 7 + piece, 102], np.int32),), (Window(0, 1, 0, 1),), 1, {"mood": Target(target, np.array([label], np.int32))})
+        for label, piece in zip(labels, heard, strict=True)
+    ]
+    return examples, [np.zeros((1, 2), np.float32)] * len(labels)
+
+
+WORDS = Lexicon(np.array([7, 8], np.int32), np.array([[2, -2], [-2, 2]], np.float32))
+
+
+def test_a_lexicon_that_knows_is_heard() -> None:
+    """Where the states tell nothing and the pieces tell the label, the head gets the lexicon, its bias and the loss of the two together."""
+    labels = np.arange(100) % 2
+    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels), {"mood": (WORDS, np.array([0.5, 0.0], np.float32))})
+    assert head.lexicon is not None
+    factor = head.lexicon.weights / WORDS.weights
+    assert np.all(factor == factor[0, 0]) and factor[0, 0] in LEXICON_WEIGHTS
+    assert head.bias == pytest.approx([0.5 * factor[0, 0], 0.0])
+
+
+@pytest.mark.parametrize(("n", "heard"), [(100, 0), (MIN_ANSWERS - 1, 1)], ids=["it says the same of all", "too few answers"])
+def test_a_lexicon_that_does_not_help_is_left_out(n: int, heard: int) -> None:
+    """A lexicon that tells no label from another, or whose worth too few answers can show, leaves the head as it was."""
+    labels = np.arange(n) % 2
+    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels * heard), {"mood": (WORDS, np.zeros(2, np.float32))})
+    assert head.lexicon is None
+    assert head.bias.tolist() == [0.0, 0.0]
