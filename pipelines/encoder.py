@@ -33,7 +33,7 @@ def load_encoder(folder: Path, layers: Sequence[int] | Literal["all"] = "all") -
     """A DistilBertModel with the chosen layers of the encoder in `folder`, and their numbers.
 
     With all layers its hidden states equal the original's: BERT's token-type embedding of
-    single texts is constant and is added to every position embedding (architecture.md).
+    single texts is constant and is added to every position embedding.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "model.safetensors")

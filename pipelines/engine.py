@@ -55,7 +55,7 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": str(n_threads),
             "INFERENCE_NUM_THREADS": str(n_threads),
-            # several worker processes on one host: pinned ones would share a core (performance.md)
+            # several worker processes on one host: pinned ones would share a core (docs/performance.md)
             "ENABLE_CPU_PINNING": "NO",
         }
         self._model = core.compile_model(core.read_model(path), "CPU", config)

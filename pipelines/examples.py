@@ -16,34 +16,33 @@ Row = Mapping[str, object]
 
 
 def read_examples(pack: Pack, split: Split, *, data_root: Path | None = None, sources: Iterable[str] | None = None) -> list[Example]:
-    """The examples of one split: the samples, then every `[[data]]` source found under `data_root`.
+    """The examples of one split: the samples, then every `[[data]]` source: a `path` found under `data_root`, a `dataset` in the hub's cache.
 
     `sources` keeps the named ones (`samples` among them). Raises DataError for a named source
-    that is not there, naming the folder; without names, absent sources are passed over.
+    that is not there, naming its place; without names, absent sources are passed over.
     """
     wanted = None if sources is None else set(sources)
     if wanted and (strange := wanted - {"samples"} - {d.name for d in pack.manifest.data}):
         raise DataError(f"Pack {pack.name!r} has no data source {sorted(strange)}. It has: samples, {', '.join(d.name for d in pack.manifest.data)}.")
-    if data_root is not None and not any(d.path and (data_root / d.path).is_dir() for d in pack.manifest.data):
-        places = ", ".join(str(d.path) for d in pack.manifest.data if d.path)
-        raise DataError(f"Data root {data_root}: holds none of this pack's sources ({places}). Is --data-root or [data] root right?", "no_data")
+    paths = [d.path for d in pack.manifest.data if d.path]
+    if data_root is not None and paths and not any((data_root / path).is_dir() for path in paths):
+        raise DataError(f"Data root {data_root}: holds none of this pack's sources ({', '.join(paths)}). Is --data-root or [data] root right?", "no_data")
     examples = read_samples(pack, split) if wanted is None or "samples" in wanted else []
     for source in pack.manifest.data:
-        if data_root is not None and (wanted is None or source.name in wanted):
+        if wanted is None or source.name in wanted:
             examples += read_source(pack, source, split, data_root, required=wanted is not None)
     return examples
 
 
-def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path, *, required: bool = True) -> list[Example]:
+def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path | None, *, required: bool = True) -> list[Example]:
     """The examples of one source and split. Raises DataError if it is required and absent."""
-    if source.path is None:
-        rows: Iterable[tuple[str, Row]] | None = _dataset_rows(source, split)
-    else:
-        rows = _file_rows(data_root / source.path, split)
+    folder = _folder(source, data_root)
+    if required and (folder is None or not folder.is_dir()):
+        place = f"{folder or source.path} not found. Set [data] root or --data-root" if source.path else f"dataset {source.dataset} is not in the hub's cache"
+        raise DataError(f"Data source {source.name!r}: {place}.")
+    rows = _file_rows(folder, split) if folder else None
     if rows is None:
-        if required and not (source.path and (data_root / source.path).is_dir()):
-            raise DataError(f"Data source {source.name!r}: {data_root / (source.path or '')} not found. Set [data] root or --data-root.")
-        return []  # the source exists and has no such split
+        return []  # the source is absent, or has no such split
     if (key := source.group_by) is not None:
         groups: dict[str, list[tuple[str, Row]]] = {}
         for place, row in rows:
@@ -71,16 +70,17 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
             yield f"{path.name}:{number}", row
 
 
-def _dataset_rows(source: DataSource, split: Split) -> Iterator[tuple[str, Row]] | None:
-    """Rows of a Hugging Face dataset in the local cache, from its JSONL files."""
+def _folder(source: DataSource, data_root: Path | None) -> Path | None:
+    """Where a source's JSONL files lie: under the data root, or in the local cache of the Hugging Face hub."""
+    if source.path is not None:
+        return data_root / source.path if data_root is not None else None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(str(source.dataset), repo_type="dataset", local_files_only=True))
+        return Path(snapshot_download(str(source.dataset), repo_type="dataset", local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    return _file_rows(folder, split)
 
 
 def _grouped(source: DataSource, name: str, group: list[tuple[str, Row]]) -> Example:

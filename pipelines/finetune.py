@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import torch
 from pipelines.calibrate import calibrated
 from pipelines.card import write_card
 from pipelines.compress import export_encoder
-from pipelines.encode import Floats, TextEncoder
+from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import load_encoder, save_encoder
 from pipelines.engine import OpenVinoEngine
 from pipelines.evaluate import score
@@ -27,8 +27,7 @@ from pipelines.examples import read_examples
 from pipelines.fit import Fitted, StudentNet, TorchEngine, fit, heads_of
 from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
-from pipelines.lexicon import Lexicon
-from pipelines.predict import Predictor
+from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
 from pipelines.sources import encoder_folder
@@ -71,22 +70,24 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
     train, dev = (_read(pack, split, options) for split in ("train", "dev"))
     source_folder = encoder_folder(plan.source, offline=options.offline)
     encoder, layers = load_encoder(source_folder, plan.layers)
-    if pack.manifest.text.window_tokens > encoder.config.max_position_embeddings:
-        longest = f"{plan.source} has positions for {encoder.config.max_position_embeddings} tokens"
-        raise PackError(f"Pack {pack.name!r}: [text] window_tokens is {pack.manifest.text.window_tokens}, {longest}. Make the windows shorter.")
+    limits = pack.manifest.text
+    if (longest := padded_length(limits.window_tokens)) > encoder.config.max_position_embeddings:
+        reason = f"[text] window_tokens is {limits.window_tokens}, padded to {longest}"
+        there = f"{plan.source} has positions for {encoder.config.max_position_embeddings} tokens"
+        raise PackError(f"Pack {pack.name!r}: {reason}; {there}. Make the windows shorter.")
     text_encoder = TextEncoder(source_folder)
     net = StudentNet(encoder, pack.student_tasks)
     hooks, rules = load_hooks(pack, options.trusted), Rules(None, pack.manifest.language)
     stopping = _capped(dev)
 
     def predictor(heads: Sequence[Head]) -> Predictor:
-        return Predictor(pack, heads, text_encoder, TorchEngine(net.encoder, text_encoder.pad_id), rules, hooks, pack.manifest.text)
+        return Predictor(pack, heads, text_encoder, TorchEngine(net.encoder, text_encoder.pad_id), rules, hooks, limits)
 
     def dev_score(trained: StudentNet) -> float:
         return mean_score(predictor(heads_of(trained)), stopping)
 
-    encoded = encode_examples(train, pack.student_tasks, text_encoder, pack.manifest.text)
-    epochs = options.epochs or (plan.epochs if options.data_root is None else plan.data_epochs)
+    encoded = encode_examples(train, pack.student_tasks, text_encoder, limits, hooks.clean)
+    epochs = options.epochs or (plan.epochs if {e.source for e in train} == {"samples"} else plan.data_epochs)
     fitted = fit(net, encoded, plan, epochs=epochs, pad_id=text_encoder.pad_id, seed=options.seed, dev_score=dev_score, on_progress=on_progress)
 
     making = _making_folder(students / pack.name)
@@ -94,8 +95,11 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
         first_choice = next((t for t in pack.student_tasks if t.kind == "choice"), pack.student_tasks[0])
         save_encoder(net.encoder, source_folder, making, first_choice.labels)
         export_encoder(making)
-        lexicons = {t.name: fitted_one for t in pack.student_tasks if (fitted_one := fit_lexicon(t, encoded))}
-        heads = _calibrated(heads_of(net), lexicons, dev, pack, text_encoder, making)
+        lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
+        engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
+        serving = Predictor(pack, heads_of(net), text_encoder, engine, rules, hooks, limits)
+        held_out = encode_examples(dev, pack.student_tasks, text_encoder, limits, hooks.clean)
+        heads = calibrated(heads_of(net), held_out, _states(serving, text_encoder, [hooks.clean(e.document.text) for e in dev]), lexicons)
         birth = Birth(
             pack=pack.name,
             pack_version=pack.manifest.version,
@@ -144,14 +148,10 @@ def _capped(examples: Sequence[Example], limit: int = MAX_DEV) -> list[Example]:
     return kept
 
 
-def _calibrated(
-    heads: Sequence[Head], lexicons: Mapping[str, tuple[Lexicon, Floats]], dev: Sequence[Example], pack: Pack, encoder: TextEncoder, folder: Path
-) -> list[Head]:
-    """Temperatures and the lexicons' weights fitted on dev through the exported graph, the one that will serve."""
-    engine = OpenVinoEngine(folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=os.cpu_count() or 1)
-    predictor = Predictor(pack, heads, encoder, engine, Rules(None, pack.manifest.language), load_hooks(pack, [pack.name]), pack.manifest.text)
-    encoded = encode_examples(dev, pack.student_tasks, encoder, pack.manifest.text)
-    return calibrated(heads, encoded, predictor.token_states(encoder.tokens([e.document.text for e in dev])), lexicons)
+def _states(serving: Predictor, encoder: TextEncoder, texts: Sequence[str]) -> Iterator[Floats]:
+    """Stitched hidden states of each text by the graph that will serve, a chunk of texts at a time."""
+    for at in range(0, len(texts), CHUNK):
+        yield from serving.token_states(encoder.tokens(texts[at : at + CHUNK]))
 
 
 def _making_folder(parent: Path) -> Path:

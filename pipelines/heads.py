@@ -1,7 +1,8 @@
 """Heads: linear answers from token states, in numpy. No torch here: workers import this.
 
 With mean pooling and a linear head a range's logit is exactly the mean of its tokens' logits, so
-all heads are applied to all tokens in one product, and ranges are means of its rows.
+all heads are applied to all tokens in one product, and ranges are means of its rows. What a lexicon
+adds comes on top.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def softmax(logits: Floats) -> Floats:
 
 
 def sigmoid(logits: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
+    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)), np.float32)  # exp(-logit) alone overflows
 
 
 def pooled(token_logits: Floats, ranges: Sequence[slice]) -> Floats:
@@ -109,5 +110,5 @@ def _span(task: Task, run: list[int], best: np.ndarray, scores: Floats, tokens: 
 
 
 def _finding(task: Task, label: int, score: float, start: int, end: int) -> Finding:
-    # four digits: more would be noise of the arithmetic, and would differ between batches
+    # four digits: more would be noise of the arithmetic, and would differ between machines
     return Finding(task.name, task.labels[label], round(float(score), 4), start, end)

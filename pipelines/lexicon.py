@@ -17,15 +17,16 @@ from pipelines.encode import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Linear weights per word piece. Shapes: pieces (n,) sorted ids, weights (n, n_outputs)."""
+    """Linear weights per word piece. Shapes: pieces (n,) sorted ids, weights (n, n_outputs), bias (n_outputs,)."""
 
     pieces: Ints
     weights: Floats
+    bias: Floats
 
     def logits(self, ids: Ints, ranges: Sequence[slice]) -> Floats:
-        """What the pieces of each range of `ids` add to its logits. Shape: (n_ranges, n_outputs)."""
+        """What the lexicon adds to the logits of each range of `ids`. Shape: (n_ranges, n_outputs); the bias alone for an empty range."""
         numbers, pieces, values = bag(ids, ranges)
-        found = np.zeros((len(ranges), self.weights.shape[1]), np.float32)
+        found = np.tile(self.bias, (len(ranges), 1))
         if not len(self.pieces):
             return found
         places = np.minimum(np.searchsorted(self.pieces, pieces), len(self.pieces) - 1)
@@ -33,8 +34,8 @@ class Lexicon:
         np.add.at(found, numbers[known], values[known, None] * self.weights[places[known]])
         return found
 
-    def weighed(self, factor: float) -> Lexicon:
-        return Lexicon(self.pieces, np.asarray(self.weights * factor, np.float32))
+    def scaled(self, factor: float) -> Lexicon:
+        return Lexicon(self.pieces, np.asarray(self.weights * factor, np.float32), np.asarray(self.bias * factor, np.float32))
 
 
 def bag(ids: Ints, ranges: Sequence[slice]) -> tuple[Ints, Ints, Floats]:

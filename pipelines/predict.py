@@ -122,10 +122,12 @@ class Predictor:
         found = [*ruled, *self._answer_heads(text, tokens, logits, sentences, given)]
         try:
             refined = list(self._hooks.refine(text, found))
+            legal = all(is_legal(f, self.pack, len(text)) for f in refined)
         except Exception as error:
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
-        if not all(is_legal(f, self.pack, len(text)) for f in refined):
-            return Reading(document.id, stage="refine", code="hook_failed", reason="refine() gave a finding with a foreign task or label, or outside the text")
+        if not legal:
+            reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
+            return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
         return Reading(document.id, _once(refined))
 
     def _answer_heads(self, text: str, tokens: Tokens, logits: Floats, sentences: list[tuple[int, int]], given: Given) -> list[Finding]:
@@ -163,4 +165,6 @@ def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, precisio
     encoder = TextEncoder(student.folder)
     engine = OpenVinoEngine(student.folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=n_threads, precision=precision)
     rules = Rules(pack.folder, pack.manifest.language)
-    return Predictor(pack, student.heads, encoder, engine, rules, load_hooks(pack, trusted), student.birth.text)
+    # windows are the student's, how long a document may be is the pack's to say, today
+    limits = student.birth.text.model_copy(update={"max_chars": pack.manifest.text.max_chars})
+    return Predictor(pack, student.heads, encoder, engine, rules, load_hooks(pack, trusted), limits)

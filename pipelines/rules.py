@@ -52,7 +52,10 @@ class Rules:
         path = folder / "rules.jsonl" if folder else None
         if path is not None and path.exists():
             self._ruler = self._nlp.add_pipe("span_ruler", config={"spans_key": "rules", "overwrite": True})
-            self._ruler.add_patterns(_patterns(path))
+            try:
+                self._ruler.add_patterns(_patterns(path))
+            except (ValueError, TypeError, KeyError, re.error) as error:  # so spaCy refuses a pattern, or re its expression
+                raise PackError(f"{path}: a pattern cannot be used ({type(error).__name__}). See spaCy's rule patterns, or docs/packs.md.") from None
 
     def read(self, text: str) -> tuple[list[tuple[int, int]], list[Finding]]:
         """Character ranges of the sentences, and the rules' findings, longest first where they overlap."""

@@ -20,7 +20,7 @@ from suites.discover import Pack
 from suites.errors import StudentError
 from suites.types import Task, TextLimits
 
-# the files that decide every answer; the id is derived from them
+# the files that decide the student's answers; the id is derived from them (the pack's rules and hooks decide theirs)
 CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors", "student.json", "calibration.json")
 # what is checked when a student is loaded: these, and the exported graph
 SEALED = (*CORE, "encoder.xml", "encoder.bin")
@@ -61,7 +61,8 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
         arrays[f"{head.task.name}.bias"] = np.ascontiguousarray(head.bias, np.float32)
         if head.lexicon is not None:
             arrays[f"{head.task.name}.lexicon.pieces"] = np.ascontiguousarray(head.lexicon.pieces, np.int32)
-            arrays[f"{head.task.name}.lexicon.weight"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
+            arrays[f"{head.task.name}.lexicon.weights"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
+            arrays[f"{head.task.name}.lexicon.bias"] = np.ascontiguousarray(head.lexicon.bias, np.float32)
     save_file(arrays, folder / "heads.safetensors")
     calibration = {h.task.name: {"temperature": h.temperature, "threshold": h.threshold} for h in heads}
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
@@ -107,7 +108,7 @@ def load_student(folder: Path) -> Student:
 
 def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, float]) -> Head:
     pieces = arrays.get(f"{task.name}.lexicon.pieces")
-    lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weight"])
+    lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weights"], arrays[f"{task.name}.lexicon.bias"])
     return Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], calibration["temperature"], calibration["threshold"], lexicon)
 
 
@@ -121,6 +122,13 @@ def check_fits(student: Student, pack: Pack) -> None:
         raise StudentError(f"{reason}. Fine-tune again: python manage.py finetune {pack.name}", "student_outdated")
     for head in student.heads:
         ours, task = head.task, pack.tasks.get(head.task.name)
-        if task is None or (task.kind, task.scope, task.labels[: len(ours.labels)]) != (ours.kind, ours.scope, ours.labels):
+        if task is None or _asked(task, len(ours.labels)) != _asked(ours, len(ours.labels)):
             reason = f"Student {student.id} answers {ours.name!r} otherwise than pack {pack.name!r} asks now"
-            raise StudentError(f"{reason}: kind, scope or labels differ. Fine-tune again: python manage.py finetune {pack.name}", "student_outdated")
+            raise StudentError(
+                f"{reason}: kind, scope, labels, or what it asks about differ. Fine-tune again: python manage.py finetune {pack.name}", "student_outdated"
+            )
+
+
+def _asked(task: Task, n_labels: int) -> tuple[object, ...]:
+    """What must be the same in student and pack. Labels may be appended, of those asked about too."""
+    return task.kind, task.scope, task.answered_by, task.of, task.labels[:n_labels]

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
 from pipelines.heads import n_outputs
+from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
 
 IGNORED = -100  # torch's label of a position without loss
@@ -44,10 +45,10 @@ class Encoded:
         return np.concatenate(kept)
 
 
-def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits) -> list[Encoded]:
-    """The examples as arrays, in order."""
+def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits, clean: Clean) -> list[Encoded]:
+    """The examples as arrays, in order. Their texts pass the pack's `clean` first, as they do when they are read."""
     encoded = []
-    for example, tokens in zip(examples, encoder.tokens([e.document.text for e in examples]), strict=True):
+    for example, tokens in zip(examples, encoder.tokens([clean(e.document.text) for e in examples]), strict=True):
         plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
         rows = tuple(encoder.window_ids(tokens, w) for w in plan)
         targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
 from suites.errors import PackError, unknown
-from suites.types import Finding, Manifest, Task
+from suites.types import UNIT_CHARS, Finding, Manifest, Source, Task
 
 ENTRY_POINT_GROUP = "stillhouse.packs"
 SUITES = Path(__file__).parent
+# no database takes them as text: NUL, and half a surrogate pair, which UTF-8 cannot say
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,31 @@ class Pack:
 
 
 def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
-    """Whether a finding answers a task of the pack with one of its labels, a range of the text and a score of 0..1."""
+    """Whether a finding answers a task of the pack with one of its labels, a range of the text and a score of 0..1, and can be stored."""
     task = pack.tasks.get(finding.task)
-    return task is not None and finding.label in task.labels and 0 <= finding.start <= finding.end <= n_chars and 0.0 <= finding.score <= 1.0
+    if task is None or finding.label not in task.labels:
+        return False
+    return 0 <= finding.start <= finding.end <= n_chars and 0.0 <= finding.score <= 1.0 and _is_storable(finding)
+
+
+def _is_storable(finding: Finding) -> bool:
+    """Whether every store takes the finding's forms: refused there, one document would fail its neighbours for ever."""
+    return (
+        finding.source in get_args(Source)
+        and (finding.value is None or _is_text(finding.value))
+        and (finding.unit is None or (_is_text(finding.unit) and len(finding.unit) <= UNIT_CHARS))
+        and (finding.number is None or _is_number(finding.number))
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not UNSTORABLE.search(value)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, int):  # SQLite takes whole numbers of 64 bits; a bool is no number to PostgreSQL
+        return not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, float) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,18 @@ Kind = Literal["choice", "tags", "spans"]
 Scope = Literal["document", "sentence", "span"]
 Source = Literal["student", "rule"]
 
+# columns that every view `<pack>_results` begins with: a pack's own columns have other names
+LEADING = {
+    "document": "the document's id as submitted",
+    "job": "name of the job that read it",
+    "student_id": "student that read it",
+    "read_at": "when it was read, UTC",
+    "n_chars": "length of the text in characters",
+    "n_findings": "findings in all",
+}
+# what the store's column `unit` holds; a test holds the two together
+UNIT_CHARS = 40
+
 
 class _Frozen(BaseModel):
     """A manifest part: immutable, and an unknown key is an error, not a silent typo."""
@@ -193,6 +205,8 @@ class Manifest(_Frozen):
 
 
 def _check_column(column: Column, tasks: Mapping[str, Task]) -> None:
+    if column.name in LEADING:
+        raise ValueError(f"column {column.name!r} has a name that every results view has already; choose another than {', '.join(LEADING)}")
     task = tasks.get(column.task)
     if task is None:
         raise ValueError(f"column {column.name!r} shows no task of this pack: {column.task!r}")

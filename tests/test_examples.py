@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.examples import read_examples, read_source
-from suites.discover import Pack, discover
+from suites.discover import Pack, discover, find_pack
 from suites.errors import DataError
 from suites.samples import SPLITS
 from suites.types import DataSource, LabelMap
@@ -176,3 +177,42 @@ def test_an_unknown_source_is_named(toy_pack: Pack) -> None:
     """A source that the pack does not have is a DataError that names it."""
     with pytest.raises(DataError, match=r"Pack 'toy' has no data source \['nosuch'\]"):
         read_examples(toy_pack, "train", sources=["nosuch"])
+
+
+@pytest.fixture
+def hub_pack(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pack:
+    """The toy pack with one source of the Hugging Face hub, `org/here`, which lies in the cache with one row."""
+    folder = tmp_path / "packs" / "toy"
+    shutil.copytree(toy_folder / "toy", folder)
+    with (folder / "pack.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[[data]]\nname = "made"\ndataset = "org/here"\nlicence = "CC0"\nmaps = [{task = "topic", labels = {beast = "animals"}}]\n')
+    cache = tmp_path / "cache" / "datasets--org--here"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0" * 40)
+    (cache / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (cache / "snapshots" / ("0" * 40) / "train.jsonl").write_text('{"text": "A beast.", "label": "beast"}\n')
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    return find_pack("toy", [tmp_path / "packs"])
+
+
+@pytest.mark.parametrize("root", [None, Path("/")])
+def test_a_hub_dataset_needs_no_data_root(hub_pack: Pack, root: Path | None) -> None:
+    """A dataset of the hub's cache is read without a data root, and a root of other packs' data is no mistake."""
+    assert [e.document.text for e in read_examples(hub_pack, "train", data_root=root, sources=["made"])] == ["A beast."]
+    assert read_examples(hub_pack, "train", data_root=root)[-1].source == "made"
+    assert read_examples(hub_pack, "dev", data_root=root, sources=["made"]) == []
+
+
+def test_an_absent_hub_dataset_is_named(hub_pack: Pack, tmp_path: Path) -> None:
+    """A dataset that was asked for and is not in the cache is a DataError with its id; one not asked for is passed over."""
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(DataError, match="'made': dataset org/here is not in the hub's cache"):
+        read_examples(hub_pack, "train", sources=["made"])
+    assert {e.source for e in read_examples(hub_pack, "train")} == {"samples"}
+
+
+def test_a_named_path_needs_a_data_root() -> None:
+    """A source of files that is asked for without a data root is a DataError that says which setting is missing."""
+    pack, asked = next(param.values for param in SOURCES)
+    with pytest.raises(DataError, match=rf"'{asked.name}': {asked.path} not found\. Set \[data\] root"):
+        read_examples(pack, "train", sources=[asked.name])

@@ -43,7 +43,7 @@ def examples(toy_pack: Pack) -> list[Example]:
 
 
 def encoded(pack: Pack, encoder: TextEncoder, examples: Sequence[Example]) -> list[Encoded]:
-    return encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text)
+    return encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text, str)
 
 
 def gradients(net: StudentNet, examples: Sequence[Encoded], pad_id: int, task: str) -> dict[str, torch.Tensor]:
@@ -183,3 +183,10 @@ def test_rare_spans_outweigh_the_outside(toy_pack: Pack, encoder: TextEncoder, e
     expected = min(1.0, float(((tags > 0).sum() / (tags == 0).sum()) ** 0.5))
     weights = tag_weights(task, made)
     assert weights[0] == pytest.approx(expected) and set(weights[1:].tolist()) == {1.0}
+
+
+def test_training_reads_cleaned_texts(toy_pack: Pack, encoder: TextEncoder, examples: list[Example]) -> None:
+    """What the pack's `clean` makes of a text is what the student learns from, as it is what it reads."""
+    (upside,) = encode_examples(examples[:1], toy_pack.student_tasks, encoder, toy_pack.manifest.text, lambda text: text[::-1])
+    (tokens,) = encoder.tokens([examples[0].document.text[::-1]])
+    assert upside.ids.tolist() == tokens.ids.tolist()

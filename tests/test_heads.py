@@ -135,6 +135,13 @@ def test_a_tag_is_given_from_its_threshold_on(seed: int, threshold: float) -> No
     assert {f.label for f in found} == {label for label, score in zip(TAGS.labels, scores, strict=True) if score >= threshold}
 
 
+@pytest.mark.filterwarnings("error")
+def test_extreme_logits_are_scored() -> None:
+    """Logits of any size have scores, without an overflow."""
+    assert sigmoid(np.array([-2000.0, 0.0, 2000.0], np.float32)).tolist() == [0.0, 0.5, 1.0]
+    assert softmax(np.array([[-2000.0, 2000.0]], np.float32)).tolist() == [[0.0, 1.0]]
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n \t\n", "\u200b"])
 def test_a_text_without_tokens_is_answered(toy_pack: Pack, toy_student: tuple[Path, Student], text: str) -> None:
     """A text with nothing to read gets its document's answer over the whole text, and no span."""
@@ -159,6 +166,14 @@ def test_a_too_long_document_fails_alone(toy_pack: Pack, toy_student: tuple[Path
     assert [(r.document_id, r.stage, r.code) for r in readings] == [(sample.id, "", ""), ("2", "clean", "too_long"), ("3", "", "")]
     assert "word" not in readings[1].reason
     assert readings[0].findings == readings[2].findings
+
+
+def test_the_pack_says_how_long_a_document_may_be(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
+    """A pack whose max_chars was raised reads longer documents with the student it has."""
+    limits = toy_pack.manifest.text
+    raised = replace(toy_pack, manifest=toy_pack.manifest.model_copy(update={"text": limits.model_copy(update={"max_chars": limits.max_chars + 100})}))
+    document = Document("1", "word " * (limits.max_chars // 5 + 1))
+    assert [next(make_predictor(pack, toy_student[1]).predict([document])).code for pack in (toy_pack, raised)] == ["too_long", ""]
 
 
 def test_a_lone_surrogate_fails_alone(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:

@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suites.errors import UsageError
-from workers.ingest import SUFFIXES, Incoming, Reject, Source, csvfile, files, parquet, read_paths
-from workers.ingest.rows import Row, checked, names
+from workers.ingest import SUFFIXES, Incoming, Reject, Source, csvfile, eml, files, parquet, read_paths
+from workers.ingest.rows import ID_CHARS, Row, checked, names
+from workers.tables import documents
 
 MAX_CHARS = 1_000
 CANARY = "KESTREL4417"
@@ -77,6 +78,30 @@ def mail(body: str = "Body.", subject: str = "Hello", html: str = "", date: str 
 
 def raw_mail(headers: str, body: bytes = b"") -> bytes:
     return headers.encode() + b"\n\n" + body
+
+
+def mail_part(kind: str, body: str, *headers: str) -> str:
+    return "\n".join([f"Content-Type: {kind}", *headers, "", body])
+
+
+def multipart(kind: str, *parts: str, parameter: str = "") -> str:
+    boundary = f"b{sum(map(len, parts))}"  # longer than that of any part, and so another
+    return mail_part(f"multipart/{kind}; boundary={boundary}{parameter}", "".join(f"--{boundary}\n{part}\n" for part in parts) + f"--{boundary}--\n")
+
+
+def plain(text: str, *headers: str) -> str:
+    return mail_part("text/plain", text, *headers)
+
+
+def page(text: str, *headers: str) -> str:
+    return mail_part("text/html; charset=utf-8", f"<p>{text}</p>", *headers)
+
+
+def carried(subject: str, mail: str, *headers: str) -> str:
+    return mail_part("message/rfc822", f"Subject: {subject}\n{mail}", *headers)
+
+
+ATTACHED = 'Content-Disposition: attachment; filename="a.txt"'
 
 
 # ── what every format yields ────────────────────────────────────────────────────────────────────────────────────────
@@ -150,6 +175,58 @@ def test_mail_as_it_is_sent(tmp_path: Path, data: bytes, text: str) -> None:
     assert the_document(rows_in(written(tmp_path, "m.eml", data))).text == text
 
 
+@pytest.mark.parametrize("blank", ["", " \n\t\n", "\u200b\u200c\ufeff", "\u034f \u00ad\u2007", "\u2800\u3164"])
+def test_an_alternative_that_shows_nothing_is_passed_over(tmp_path: Path, blank: str) -> None:
+    """Where the plain text of a mail is blank or of zero width the HTML is read, and the plain text where the HTML is blank too."""
+    both = "Subject: S\n" + multipart("alternative", mail_part("text/plain; charset=utf-8", blank), page("Pay now."))
+    assert the_document(rows_in(written(tmp_path, "m.eml", both))).text == "Subject: S\n\nPay now."
+    neither = "Subject: S\n" + multipart("alternative", mail_part("text/plain; charset=utf-8", blank), page("&nbsp;"))
+    assert the_document(rows_in(written(tmp_path, "m.eml", neither))).text == f"Subject: S\n\n{blank}"
+
+
+FORWARDED = carried("Inner", plain("Inner.\n"))
+SHOWN: dict[str, tuple[str, str, int]] = {
+    # the mail below its subject, the text, the number of attachments
+    "texts in order": (multipart("mixed", plain("One.\n"), page("Two."), plain("Three.")), "One.\n\nTwo.\n\nThree.", 0),
+    "blank texts between": (multipart("mixed", plain("\n"), page("Two."), plain(" ")), "Two.", 0),
+    "attached text": (multipart("mixed", plain("One."), plain("Two.", ATTACHED), page("Three.", "Content-Disposition: attachment")), "One.", 2),
+    "named text that is shown": (multipart("mixed", plain("One."), plain("Two.", "Content-Disposition: inline; filename=a")), "One.\n\nTwo.", 1),
+    "nested": (multipart("mixed", multipart("alternative", plain("One."), page("No.")), multipart("mixed", page("Two."))), "One.\n\nTwo.", 0),
+    "HTML first, footer of a list": (multipart("mixed", page("One."), plain("Two.")), "One.\n\nTwo.", 0),
+    "alternative of several": (multipart("alternative", plain(" "), multipart("mixed", page("One."), page("Two."))), "One.\n\nTwo.", 0),
+    "signed": (multipart("signed", plain("One."), mail_part("application/pgp-signature", "x")), "One.", 0),
+    "related": (multipart("related", page("One."), mail_part("image/png", "x"), page("Two.")), "One.", 1),
+    "related with a start": (multipart("related", page("No."), page("One.", "Content-ID: <r>"), parameter='; start="<r>"'), "One.", 1),
+    "unknown text": (multipart("alternative", plain("One."), mail_part("text/calendar", "BEGIN:VCALENDAR")), "One.", 1),
+    "unknown text alone": (mail_part("text/enriched", "<bold>x</bold>"), "", 1),
+    "delivery status": (multipart("report", plain("One."), mail_part("message/delivery-status", "Action: failed\n\nStatus: 5.0.0\n")), "One.", 1),
+    "carried": (multipart("mixed", plain("One.\n"), FORWARDED), "One.\n\nSubject: Inner\n\nInner.", 0),
+    "carried as attachment": (multipart("mixed", carried("Inner", page("Inner."), ATTACHED), plain("One.")), "One.\n\nSubject: Inner\n\nInner.", 1),
+    "carried beside the chosen": (
+        multipart("alternative", plain("One."), multipart("mixed", page("No."), FORWARDED)),
+        "One.\n\nSubject: Inner\n\nInner.",
+        0,
+    ),
+    "carried alone": (FORWARDED, "Subject: Inner\n\nInner.", 0),
+    "carried in carried": (
+        multipart("mixed", plain("One."), carried("Mid", multipart("mixed", FORWARDED, plain("Mid."))), carried("Last", plain("Last."))),
+        "One.\n\nSubject: Mid\n\nMid.\n\nSubject: Inner\n\nInner.\n\nSubject: Last\n\nLast.",
+        0,
+    ),
+    "digest": (multipart("digest", "\nSubject: A\n\nOne.", "\nSubject: B\n\nTwo."), "Subject: A\n\nOne.\n\nSubject: B\n\nTwo.", 0),
+    "carried, but coded": (multipart("mixed", plain("One."), mail_part("message/rfc822", "U3ViamVjdA==", "Content-Transfer-Encoding: base64")), "One.", 1),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_all_texts_of_a_mail(tmp_path: Path, name: str) -> None:
+    """All texts that a mail shows are read in order, then those of mails that it carries; text that is not read counts as attached."""
+    body, text, n_attachments = SHOWN[name]
+    document = the_document(rows_in(written(tmp_path, "m.eml", f"Subject: S\n{body}")))
+    assert document.text.rstrip("\n") == f"Subject: S\n\n{text}".rstrip("\n")
+    assert document.meta == {"n_attachments": n_attachments}
+
+
 def test_line_separator_is_no_line_end(tmp_path: Path) -> None:
     """U+2028, U+0085 and a form feed inside a line of JSON or CSV do not end it."""
     text = "a\u2028b\u0085c\x0cd"
@@ -201,8 +278,9 @@ def test_checked_rejects(key: object, text: object, code: str) -> None:
 
 
 def test_longest_text_and_id() -> None:
-    """A text of exactly the limit and an id of exactly 200 characters are accepted."""
+    """A text of exactly the limit and an id of exactly 200 characters are accepted, and the store has room for it."""
     assert isinstance(checked("f:1", "k" * 200, "x" * 10, {}, 10), Incoming)
+    assert ID_CHARS == 200 < documents.c.key.type.length  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("id_", "key"), [(None, "f:1"), ("", "f:1"), ("  ", "f:1"), (" a ", "a"), (17, "17"), (0, "0")])
@@ -465,6 +543,32 @@ def test_mail_with_too_many_parts(tmp_path: Path) -> None:
     assert the_reject(rows_in(written(tmp_path, "a.eml", data))).code == "bad_eml"
 
 
+@pytest.mark.parametrize(("n_mails", "code"), [(eml.MAIL_DEPTH, "ok"), (eml.MAIL_DEPTH + 1, "bad_eml")])
+def test_mails_in_mails(tmp_path: Path, n_mails: int, code: str) -> None:
+    """Mails inside mails are read 10 deep; a mail that carries them deeper is rejected, not cut."""
+    inner = plain("x")
+    for _ in range(n_mails):
+        inner = carried("s", inner)
+    assert codes(rows_in(written(tmp_path, "a.eml", inner))) == [code]
+
+
+@pytest.mark.parametrize(("html", "code"), [("<a " * 3_000, "bad_eml"), ("<p>" * (files.line_bytes(20_000) // 4), "too_long")])
+def test_bounds_hold_for_all_parts_of_a_mail(tmp_path: Path, html: str, code: str) -> None:
+    """HTML within the bounds by itself is rejected where the parts of a mail together are over them: their cost adds up."""
+    part = mail_part("text/html", html)
+    assert codes(rows_in(written(tmp_path, "a.eml", multipart("mixed", part, plain("x"))), 20_000)) == ["ok"]
+    assert codes(rows_in(written(tmp_path, "b.eml", multipart("mixed", part, carried("s", part))), 20_000)) == [code]
+
+
+def test_a_bad_part_rejects_the_mail(tmp_path: Path) -> None:
+    """A later part or a carried mail that cannot be decoded rejects the mail: nothing is left out in silence."""
+    bad = mail_part("text/plain; charset=klingon", SECRET)
+    for whole in (multipart("mixed", plain("One."), bad), multipart("mixed", plain("One."), carried("s", bad))):
+        reject = the_reject(rows_in(written(tmp_path, "a.eml", whole)))
+        assert reject.code == "bad_encoding"
+        assert CANARY not in repr(reject)
+
+
 # ── folders and paths ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -476,6 +580,49 @@ def test_folders_in_sorted_order(tmp_path: Path) -> None:
     sources = [source for source, _ in read_paths([tmp_path, tmp_path / "b.txt"], MAX_CHARS)]
     assert [source.label for source in sources] == ["a/b/c.txt", "a/z.txt", "b.txt", "b.txt"]
     assert sources[0] == Source(tmp_path / "a/b/c.txt", "a/b/c.txt", 1)
+
+
+def labels_of(*paths: Path) -> list[str]:
+    return [source.label for source, _ in read_paths(paths, MAX_CHARS)]
+
+
+def test_labels_tell_files_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several paths are given no two files share a label, and one file has the same label by whichever path it is found."""
+    for name in ("one/x.txt", "two/x.txt", "two/in/y.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        written(tmp_path, name, "x")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert labels_of(one) == labels_of(one / "x.txt") == ["x.txt"]
+    assert labels_of(one / "x.txt", one / "x.txt") == ["x.txt", "x.txt"]
+    assert labels_of(one, two) == ["one/x.txt", "two/in/y.txt", "two/x.txt"]
+    assert labels_of(one / "x.txt", two / "x.txt") == ["one/x.txt", "two/x.txt"]
+    assert labels_of(two / "in/y.txt", two / "x.txt") == ["in/y.txt", "x.txt"]
+    assert labels_of(two, two / "in") == ["in/y.txt", "x.txt", "in/y.txt"]
+    monkeypatch.chdir(one)
+    assert labels_of(Path("."), Path("../two")) == labels_of(one, two)
+    assert labels_of(Path(".")) == ["x.txt"]
+
+
+def test_paths_are_told_apart_by_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file has one hash by whatever path and folder it is given, another file has another, and so has a link to it."""
+    (tmp_path / "real").mkdir()
+    real = written(tmp_path, "real/x.txt", "x")
+    os.symlink("x.txt", tmp_path / "real/link.txt")
+    os.symlink("real", tmp_path / "also")
+    monkeypatch.chdir(tmp_path)
+    same = (real, Path("real/x.txt"), tmp_path / "real/../real/x.txt", tmp_path / "also/x.txt")
+    (sha256,) = {source.path_sha256 for path in same for source, _ in read_paths([path], MAX_CHARS)}
+    assert len({source.path_sha256 for source, _ in read_paths([tmp_path / "real"], MAX_CHARS)} | {sha256}) == 2
+    assert (len(sha256), Source(tmp_path / "x.txt", "x.txt", 1).path_sha256 == sha256) == (64, False)
+
+
+def test_only_the_whole_stem_tells_a_readme(tmp_path: Path) -> None:
+    """In a folder a file whose name merely begins with readme or licence is a document."""
+    for name in ("license-2024-17.txt", "readme_letters.txt", "Licences.txt", "readme.de.txt", "LICENSE.txt"):
+        written(tmp_path, name, "x")
+    found = {source.label: codes(list(rows)) for source, rows in read_paths([tmp_path], MAX_CHARS)}
+    assert sorted(name for name, said in found.items() if said == ["ok"]) == ["Licences.txt", "license-2024-17.txt", "readme_letters.txt"]
+    assert found["readme.de.txt"] == found["LICENSE.txt"] == ["unsupported_format"]
 
 
 def test_nothing_in_a_folder_is_silent(tmp_path: Path) -> None:
@@ -506,7 +653,8 @@ def test_special_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo("fifo.jsonl")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.csv")
-        found = {source.label: list(rows) for source, rows in read_paths([tmp_path, Path("/dev/zero"), tmp_path / "loop"], MAX_CHARS)}
+        paths = (tmp_path, Path("/dev/zero"), tmp_path / "loop")
+        found = {source.label: list(rows) for path in paths for source, rows in read_paths([path], MAX_CHARS)}
     assert codes(found.pop("real.txt")) == ["ok"]
     assert set(found) == {"link.txt", "loop", "dangling.jsonl", "fifo.jsonl", "socket.csv", "zero"}
     assert all(codes(rows) == ["not_a_file"] for rows in found.values())
@@ -624,6 +772,7 @@ def test_any_bytes(folder: Path, suffix: str, head: bytes, before: bytes, after:
 SEEDS = {
     ".parquet": parquet_bytes(["a"], [SECRET], [SECRET], columns=["id", "text", "note"]),
     ".eml": mail(SECRET, SECRET, html=f"<p>{SECRET}</p>", date=SECRET, n_attachments=1),
+    " carried.eml": multipart("mixed", page(SECRET), carried(SECRET, multipart("alternative", plain(" "), page(SECRET)), ATTACHED)).encode(),
     ".jsonl": json.dumps({"id": "a", "text": SECRET, "meta": {"note": SECRET}}).encode(),
     ".csv": f'id,text,note\n1,"{SECRET}",{SECRET}\n2,"{SECRET}\n{SECRET}",x\n'.encode(),
     ".jsonl.gz": gzip.compress(json.dumps({"text": SECRET}).encode()),

@@ -36,15 +36,15 @@ def counted_plainly(lexicon: Lexicon, ids: list[int]) -> Floats:
     counts = {piece: 1 + log(n) for piece, n in Counter(ids).items()}
     length = sum(v * v for v in counts.values()) ** 0.5
     weights = dict(zip(lexicon.pieces.tolist(), lexicon.weights, strict=True))
-    return np.asarray(sum((v / length * weights[p] for p, v in counts.items() if p in weights), np.zeros(lexicon.weights.shape[1])), np.float32)
+    return np.asarray(sum((v / length * weights[p] for p, v in counts.items() if p in weights), lexicon.bias), np.float32)
 
 
-LEXICON = Lexicon(np.array([1, 2, 5, 9], np.int32), np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32))
+LEXICON = Lexicon(np.array([1, 2, 5, 9], np.int32), np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32), np.ones(3, np.float32))
 
 
 @given(ranges_of_ids())
 def test_logits_are_the_sum_over_the_pieces(text: tuple[list[int], list[slice]]) -> None:
-    """Whatever the ranges, each gets the weights of its known pieces times their share of its bag; an empty one gets none."""
+    """Whatever the ranges, each gets the weights of its known pieces times their share of its bag, and the bias."""
     ids, ranges = text
     found = LEXICON.logits(np.array(ids, np.int32), ranges)
     assert found.shape == (len(ranges), 3)
@@ -64,9 +64,15 @@ def test_a_bag_has_length_one(text: tuple[list[int], list[slice]]) -> None:
 
 
 def test_a_lexicon_without_pieces_adds_nothing() -> None:
-    """A lexicon that knows no piece leaves all logits alone."""
-    empty = Lexicon(np.zeros(0, np.int32), np.zeros((0, 3), np.float32))
-    assert not empty.logits(np.array([1, 2], np.int32), [slice(0, 2)]).any()
+    """A lexicon that knows no piece says the same of every text."""
+    empty = Lexicon(np.zeros(0, np.int32), np.zeros((0, 3), np.float32), np.arange(3, dtype=np.float32))
+    assert empty.logits(np.array([1, 2], np.int32), [slice(0, 2), slice(0, 0)]).tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_scaling_scales_what_is_added() -> None:
+    """A lexicon scaled by a half adds half."""
+    ids, ranges = np.array([1, 2, 2, 7], np.int32), [slice(0, 3), slice(2, 4)]
+    np.testing.assert_allclose(LEXICON.scaled(0.5).logits(ids, ranges), LEXICON.logits(ids, ranges) / 2, atol=1e-6)
 
 
 def example(task: Task, texts: list[list[int]], wanted: np.ndarray) -> Encoded:
@@ -83,10 +89,9 @@ def test_a_choice_is_told_by_its_words() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 60).astype(np.int32)
     texts = [[7 + label, *rng.integers(20, 40, 6).tolist()] for label in labels.tolist()]
-    fitted = fit_lexicon(CHOICE, [example(CHOICE, texts[i : i + 3], labels[i : i + 3]) for i in range(0, 60, 3)])
-    assert fitted is not None
-    lexicon, bias = fitted
-    logits = np.concatenate([lexicon.logits(np.array(t, np.int32), [slice(0, len(t))]) for t in texts]) + bias
+    lexicon = fit_lexicon(CHOICE, [example(CHOICE, texts[i : i + 3], labels[i : i + 3]) for i in range(0, 60, 3)])
+    assert lexicon is not None
+    logits = np.concatenate([lexicon.logits(np.array(t, np.int32), [slice(0, len(t))]) for t in texts])
     assert logits.argmax(axis=1).tolist() == labels.tolist()
     assert lexicon.pieces.tolist() == sorted({p for t in texts for p in t})
 
@@ -95,10 +100,9 @@ def test_tags_are_told_one_by_one() -> None:
     """Each tag is told by its own piece, whether the other is there or not."""
     wanted = np.array([[x, y] for x in (0, 1) for y in (0, 1)] * 10, np.float32)
     texts = [[30, *([7] * int(x)), *([8] * int(y))] for x, y in wanted]
-    fitted = fit_lexicon(TAGS, [example(TAGS, texts, wanted)])
-    assert fitted is not None
-    lexicon, bias = fitted
-    logits = np.concatenate([lexicon.logits(np.array(t, np.int32), [slice(0, len(t))]) for t in texts]) + bias
+    lexicon = fit_lexicon(TAGS, [example(TAGS, texts, wanted)])
+    assert lexicon is not None
+    logits = np.concatenate([lexicon.logits(np.array(t, np.int32), [slice(0, len(t))]) for t in texts])
     assert np.array_equal(logits > 0, wanted > 0)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipelines.calibrate import LEXICON_WEIGHTS, MIN_ANSWERS, TEMPERATURES, calibrated
+from pipelines.calibrate import LEXICON_SCALES, MIN_ANSWERS, TEMPERATURES, calibrated
 from pipelines.encode import Floats, Window
 from pipelines.heads import Head
 from pipelines.lexicon import Lexicon
@@ -172,23 +174,28 @@ def told_by_pieces(labels: np.ndarray, heard: np.ndarray) -> tuple[list[Encoded]
     return examples, [np.zeros((1, 2), np.float32)] * len(labels)
 
 
-WORDS = Lexicon(np.array([7, 8], np.int32), np.array([[2, -2], [-2, 2]], np.float32))
+WORDS = Lexicon(np.array([7, 8], np.int32), np.array([[2, -2], [-2, 2]], np.float32), np.array([0.5, 0.0], np.float32))
 
 
 def test_a_lexicon_that_knows_is_heard() -> None:
-    """Where the states tell nothing and the pieces tell the label, the head gets the lexicon, its bias and the loss of the two together."""
+    """Where the states tell nothing and the pieces tell the label, the head gets the lexicon at one of the scales."""
     labels = np.arange(100) % 2
-    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels), {"mood": (WORDS, np.array([0.5, 0.0], np.float32))})
+    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels), {"mood": WORDS})
     assert head.lexicon is not None
-    factor = head.lexicon.weights / WORDS.weights
-    assert np.all(factor == factor[0, 0]) and factor[0, 0] in LEXICON_WEIGHTS
-    assert head.bias == pytest.approx([0.5 * factor[0, 0], 0.0])
+    scale = float(head.lexicon.bias[0] / WORDS.bias[0])
+    assert scale in LEXICON_SCALES and scale > 0
+    np.testing.assert_array_equal(head.lexicon.weights, WORDS.weights * scale)
 
 
-@pytest.mark.parametrize(("n", "heard"), [(100, 0), (MIN_ANSWERS - 1, 1)], ids=["it says the same of all", "too few answers"])
-def test_a_lexicon_that_does_not_help_is_left_out(n: int, heard: int) -> None:
-    """A lexicon that tells no label from another, or whose worth too few answers can show, leaves the head as it was."""
-    labels = np.arange(n) % 2
-    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels * heard), {"mood": (WORDS, np.zeros(2, np.float32))})
+def test_a_lexicon_that_does_not_help_is_left_out() -> None:
+    """A lexicon that tells no label from another leaves the head as it was."""
+    labels = np.arange(100) % 2
+    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels * 0), {"mood": replace(WORDS, bias=np.zeros(2, np.float32))})
     assert head.lexicon is None
-    assert head.bias.tolist() == [0.0, 0.0]
+
+
+def test_with_few_answers_both_are_heard() -> None:
+    """Where too few answers can show what the lexicon is worth, the logits are the mean of the head's and the lexicon's."""
+    labels = np.arange(MIN_ANSWERS - 1) % 2
+    (head,) = calibrated([IDENTITY], *told_by_pieces(labels, labels), {"mood": WORDS})
+    assert (head.lexicon, head.temperature) == (WORDS, 2.0)

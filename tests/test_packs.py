@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from pipelines.metrics import score_task
 from pipelines.rules import Rules
 from suites.check import check_pack
-from suites.discover import Pack, discover, find_pack, read_manifest
+from suites.discover import Pack, discover, find_pack, is_legal, read_manifest
 from suites.errors import PackError
 from suites.hooks import load_hooks
 from suites.samples import SPLITS, read_samples, split_of
-from suites.types import Finding
+from suites.types import LEADING, UNIT_CHARS, Finding
+from workers.tables import findings
 
 PACKS = [pack for pack in discover()[0].values() if pack.origin == "folder"]
 MIN_SAMPLES = 150
@@ -185,6 +187,15 @@ def test_a_bad_manifest_is_refused(toy_folder: Path, tmp_path: Path, old: str, n
     assert named in caught.value.message
 
 
+@pytest.mark.parametrize("name", LEADING)
+def test_a_column_of_the_views_own_is_refused(toy_folder: Path, tmp_path: Path, name: str) -> None:
+    """A result column named like one that every view has would break the store: the manifest is refused and the name told."""
+    good = (toy_folder / "toy" / "pack.toml").read_text(encoding="utf-8")
+    (tmp_path / "pack.toml").write_text(good.replace('name = "codes_sum"', f'name = "{name}"'), encoding="utf-8")
+    with pytest.raises(PackError, match=rf"column '{name}' has a name that every results view has already"):
+        read_manifest(tmp_path)
+
+
 BAD_SAMPLES = {
     "no findings": ('{"id": "x", "text": "t"}', "KeyError"),
     "unknown label": ('{"id": "x", "text": "t", "findings": [{"task": "topic", "label": "birds", "start": 0, "end": 1}]}', "'topic'/'birds'"),
@@ -221,3 +232,44 @@ def test_splits_have_their_shares() -> None:
     """Of many ids about 70 % fall to train, 15 % to dev and 15 % to test."""
     shares = Counter(split_of(f"document-{i}") for i in range(20_000))
     assert {s: shares[s] / 20_000 for s in SPLITS} == pytest.approx({"train": 0.70, "dev": 0.15, "test": 0.15}, abs=0.01)
+
+
+CODE = Finding("codes", "CODE", 1.0, 0, 6, "rule")
+
+
+@pytest.mark.parametrize("number", [None, 0, 2.5, -(2**62), 1e308])
+def test_a_finding_that_can_be_stored_is_legal(toy_pack: Pack, number: float | None) -> None:
+    """Forms up to the store's bounds are legal, beyond ASCII too."""
+    assert is_legal(replace(CODE, value="é\U0001f600", unit="x" * UNIT_CHARS, number=number), toy_pack, 6)
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        {"unit": "x" * (UNIT_CHARS + 1)},
+        {"unit": "\0"},
+        {"unit": "\ud800"},
+        {"unit": 3},
+        {"value": "a\0b"},
+        {"value": "\udfff"},
+        {"value": 3},
+        {"number": float("nan")},
+        {"number": float("inf")},
+        {"number": 10**400},
+        {"number": 2**63},
+        {"number": True},
+        {"number": "3"},
+        {"source": "somebody else"},
+        {"score": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_finding_that_no_store_takes_is_illegal(toy_pack: Pack, forms: dict[str, object]) -> None:
+    """What a database would refuse later, again and again, is refused when the hook gives it."""
+    assert is_legal(CODE, toy_pack, 6)
+    assert not is_legal(replace(CODE, **forms), toy_pack, 6)
+
+
+def test_the_bound_of_a_unit_is_the_stores() -> None:
+    """The contract's longest unit is the column's length: longer ones would be refused in the store's transaction."""
+    assert findings.c.unit.type.length == UNIT_CHARS

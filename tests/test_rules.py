@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from pipelines.rules import MAX_RUN, Rules
 from suites.discover import find_pack
+from suites.errors import PackError
 
 TEXT = "Pay $4,500.00 to GB82 WEST 1234 5698 7654 32 or card 4111 1111 1111 1111, call +44 7700 900123. Then wait."
 RUNS = {"long link": "https://a.example/" + "x" * 400, "brackets": "(" * 600, "no space": "a" * (MAX_RUN * 3 + 7)}
@@ -50,3 +54,32 @@ def test_sentences_cover_all_but_white_space(rules: Rules) -> None:
     text = "Subject: hello\n\nFirst one. Second one!\n- item\n\n  last  "
     ranges, _ = rules.read(text)
     assert [text[a:b] for a, b in ranges] == ["Subject: hello", "First one.", "Second one!", "- item", "last"]
+
+
+BAD_PATTERNS = {
+    "bad expression": [{"TEXT": {"REGEX": "(unclosed"}}],
+    "no such attribute": [{"COLOUR": "red"}],
+    "empty": [],
+    "no list": 7,
+}
+
+
+@pytest.mark.parametrize("pattern", BAD_PATTERNS.values(), ids=BAD_PATTERNS.keys())
+def test_an_unusable_pattern_is_told(tmp_path: Path, pattern: object) -> None:
+    """A pattern that spaCy or its expression refuses is a PackError that names the file, when the rules are loaded and by `check`."""
+    (tmp_path / "rules.jsonl").write_text(json.dumps({"label": "things/A", "id": "a", "pattern": pattern}) + "\n", encoding="utf-8")
+    with pytest.raises(PackError, match=r"rules\.jsonl: a pattern cannot be used"):
+        Rules(tmp_path)
+
+
+def test_check_compiles_the_rules(toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` names a pack whose patterns are JSON and yet cannot be compiled."""
+    from workers.cli import main
+
+    shutil.copytree(toy_folder / "toy", tmp_path / "packs" / "toy")
+    with (tmp_path / "packs" / "toy" / "rules.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"label": "codes/CODE", "id": "bad", "pattern": [{"TEXT": {"REGEX": "(unclosed"}}]}) + "\n")
+    (tmp_path / "settings.toml").write_text(f'[packs]\nfolders = ["{tmp_path / "packs"}"]\n', encoding="utf-8")
+    monkeypatch.setenv("STILLHOUSE_SETTINGS", str(tmp_path / "settings.toml"))
+    assert main(["check", "toy"]) == 1
+    assert "a pattern cannot be used (error)" in capsys.readouterr().err

@@ -47,7 +47,8 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
     net = StudentNet(load_encoder(tiny_encoder)[0], toy_pack.student_tasks)
     for head in net.heads.values():
         torch.nn.init.normal_(head.weight, std=0.3)
-    lexicon = Lexicon(np.arange(5000, dtype=np.int32), np.random.default_rng(3).normal(size=(5000, 2)).astype(np.float32))
+    rng = np.random.default_rng(3)
+    lexicon = Lexicon(np.arange(5000, dtype=np.int32), rng.normal(size=(5000, 2)).astype(np.float32), rng.normal(size=2).astype(np.float32))
     heads = [replace(h, temperature=1.5, threshold=0.4, lexicon=lexicon if h.task.name == "topic" else None) for h in heads_of(net)]
     save_encoder(net.encoder, tiny_encoder, tmp_path, ["a"])
     engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0)

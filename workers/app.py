@@ -52,8 +52,7 @@ def make_app(settings: Settings) -> Celery:
         worker_pool="prefork",
         worker_pool_start_method="spawn",
         worker_proc_alive_timeout=60,
-        # a call ends itself after DRAIN_S; ten times that is a hang that the watchdog did not catch
-        task_time_limit=300,
+        # no time limit: one document may take long; a process that stands still is ended by its watchdog (drain.py)
     )
     if not broker_url(settings).startswith("redis"):
         app.conf.update(task_default_queue_type="quorum", worker_detect_quorum_queues=True)

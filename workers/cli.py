@@ -7,8 +7,11 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
 
 from suites.errors import RunError, StillhouseError, UsageError, unknown
+from workers.verbs import Part
 
 # verb -> one line for --help, in the order of a student's and a document's life. The module is
 # workers.verbs.VERB (dashes as underscores); only the chosen one is imported: --help stays fast.
@@ -32,11 +35,11 @@ VERBS = {
     "export": "write a pack's results or findings to a file",
     "tables": "show the data dictionary of the store",
     "doctor": "check this machine, the settings, the store and the broker",
-    "demo": "the whole story on this machine in three minutes",
+    "demo": "the whole story on this machine in about two minutes",
 }
 
 EPILOG = """first steps:
-  python manage.py demo                      see it work, nothing is kept
+  python manage.py demo                      see it work; it lies in var/demo
   python manage.py migrate                   make the store
   python manage.py finetune finance          fine-tune on the shipped samples
   python manage.py release finance           let the student read
@@ -59,11 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         return _fail(UsageError(f"{unknown('command', verb, VERBS)} Try: python manage.py --help"), verb, arguments)
     module = importlib.import_module(f"workers.verbs.{verb.replace('-', '_')}")
-    parser = argparse.ArgumentParser(prog=f"python manage.py {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout: {ok, command, data | error}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    module.add_arguments(parser)
-    options = parser.parse_args(arguments[1:])
+    try:
+        options = _parser(verb, module).parse_args(arguments[1:])
+    except UsageError as error:
+        return _fail(error, verb, arguments)
     try:
         from workers.settings import load_settings  # the edge where a command reads its settings
 
@@ -85,9 +87,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(RunError(f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}.", "system"), verb, arguments)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its errors are UsageErrors, so that they end as all others do, with --json too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise UsageError(f"{message}. Try: {self.prog} --help")
+
+
+def _parser(verb: str, module: ModuleType) -> _Parser:
+    parser = _Parser(prog=f"python manage.py {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout: {ok, command, data | error}, and `more` where --limit cuts")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    module.add_arguments(parser)
+    return parser
+
+
 def _succeed(data: object, verb: str, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"ok": True, "command": verb, "data": data}, ensure_ascii=False, default=str))
+        answer = {"data": data.data, "more": data.more} if isinstance(data, Part) else {"data": data}
+        print(json.dumps({"ok": True, "command": verb} | answer, ensure_ascii=False, default=str))
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.predict import Predictor, Reading
-from suites.errors import PackError, StoreError, StudentError
+from suites.errors import StillhouseError, StoreError
 from suites.types import Document
 from workers.queue import Claim, Claims, claim, explain, finish, give_back, renew, settle
 from workers.settings import Settings
@@ -69,25 +69,34 @@ def drain(
             return Drained(n_read, n_refused, empty=True)
         try:
             readings = get(claims.pack, claims.student_id)
-        except (StudentError, PackError) as error:
-            log.error("student or pack cannot be used", extra={"job_id": claims.job_id, "code": error.code, "error": error.message})
+        except Exception as error:  # whatever the files of a pack or a student raise: the documents are not at fault and wait
             unusable.add(claims.job_id)
-            with store.begin() as connection:
-                give_back(connection, claims.held)
-                explain(connection, claims.job_id, error.message)
+            _pass_over(store, claims, error)
             continue
-        read, refused = _read(store, settings, claims, readings, stop)
+        read, refused = _read(store, settings, claims, readings, lambda: stop() or time.monotonic() > ends)
         n_read, n_refused = n_read + read, n_refused + refused
     return Drained(n_read, n_refused, empty=False)
 
 
+def _pass_over(store: Store, claims: Claims, error: Exception) -> None:
+    """Gives a claim back whose student or pack cannot be used, and notes why in its job."""
+    if isinstance(error, StillhouseError):
+        code, reason = error.code, error.message
+    else:
+        code, reason = "unexpected", f"Loading student {claims.student_id} of pack {claims.pack!r} raised {type(error).__name__}; the worker's log says where."
+    log.error("student or pack cannot be used", extra={"job_id": claims.job_id, "code": code, "error": reason}, exc_info=error)
+    with store.begin() as connection:
+        give_back(connection, claims.held)
+        explain(connection, claims.job_id, reason)
+
+
 def _read(store: Store, settings: Settings, claims: Claims, readings: Predictor, stop: Callable[[], bool]) -> tuple[int, int]:
-    """Reads one claim part by part; gives documents read and writes refused. What is not read is given back."""
+    """Reads one claim part by part, the first in any case; gives documents read and writes refused. What is not read is given back."""
     n_read = n_refused = 0
     waiting = list(claims.held)
     progress = _Progress(store, settings)
     try:
-        while waiting and not stop():
+        while waiting and not (n_read and stop()):
             part = waiting[: _part(waiting)]
             progress.holding = waiting
             done = _predict(readings, part, progress)

@@ -37,7 +37,7 @@ def export(url: str, pack: Pack, what: str, file: Path, on_progress: OnProgress)
     view = f"{pack.name}_{what}"
     types = column_types(pack, view)
     draft = file.with_name(f".{file.name}.draft")
-    with reading(url) as connection:
+    with reading(url, limit_s=None) as connection:
         total = int(connection.execute(select(func.count()).select_from(table(view))).scalar_one())
         result = connection.execution_options(stream_results=True, max_row_buffer=CHUNK).execute(text(f"SELECT * FROM {view} ORDER BY document"))
         columns = {name: types[name] for name in result.keys()}  # noqa: SIM118 (a result, not a dict)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from suites.errors import RunError
 from workers.broker import EmbeddedBroker, is_embedded
-from workers.settings import Settings
+from workers.settings import PREFIX, Settings
 from workers.show import words
 
 MANAGE = Path(__file__).parent.parent / "manage.py"
@@ -65,7 +65,9 @@ def _signals() -> Iterator[None]:
 def start_worker(settings: Settings, processes: int | None = None) -> subprocess.Popen[bytes]:
     """`manage.py worker` in a session of its own: Ctrl-C reaches us, and we stop it in order."""
     command = [sys.executable, str(MANAGE), "worker", *(["--processes", str(processes)] if processes else [])]
-    return subprocess.Popen(command, cwd=settings.home, stdout=subprocess.DEVNULL, start_new_session=True)
+    # the worker runs in another folder than we: a relative path of the settings' file would lead elsewhere
+    absolute = {name: str(Path(os.environ[name]).absolute()) for name in (f"{PREFIX}SETTINGS",) if name in os.environ}
+    return subprocess.Popen(command, cwd=settings.home, env={**os.environ, **absolute}, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def stop_worker(worker: subprocess.Popen[bytes]) -> None:

@@ -20,21 +20,24 @@ POLL_S = 0.25
 
 def find_job(connection: Connection, wanted: str) -> int:
     """The id of a job given by number or name. Raises UsageError listing the latest ones."""
-    by = jobs.c.id == int(wanted) if wanted.isdecimal() and len(wanted) < 18 else jobs.c.name == wanted
-    found = connection.execute(select(jobs.c.id).where(by)).scalar()
+    found = None
+    if wanted.isdecimal() and len(wanted) < 18:
+        found = connection.execute(select(jobs.c.id).where(jobs.c.id == int(wanted))).scalar()
+    if found is None:  # a name may be digits alone
+        found = connection.execute(select(jobs.c.id).where(jobs.c.name == wanted)).scalar()
     if found is None:
         known = connection.execute(select(jobs.c.id, jobs.c.name).order_by(jobs.c.id.desc()).limit(10)).all()
         raise UsageError(unknown("job", wanted, [f"{row.id} ({row.name})" for row in known]), "no_job")
     return int(found)
 
 
-def job_rows(connection: Connection, job_id: int | None = None) -> list[dict[str, object]]:
+def job_rows(connection: Connection, job_id: int | None = None, limit: int = 50) -> list[dict[str, object]]:
     """One row a job, newest first: state, counts, documents a second."""
     query = select(jobs).order_by(jobs.c.id.desc())
     if job_id is not None:
         query = query.where(jobs.c.id == job_id)
     rows = []
-    for job in connection.execute(query.limit(50)):
+    for job in connection.execute(query.limit(limit)):
         count = counts(connection, job.id)
         seconds = job.finished_at - job.submitted_at if job.finished_at else None
         rows.append(

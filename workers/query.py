@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,41 +11,53 @@ from typing import Any
 from urllib.parse import quote
 
 import pysqlite3.dbapi2 as driver
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from suites.errors import StoreError, UsageError
 from workers.store import Store
 
 QUERY_S = 60
+SEVERAL = "`query` takes one statement; the text holds several."
 FORBIDDEN_TABLE = "texts"
+# PostgreSQL's functions that reach texts where no lock of ours shows it, or only once they ran and their error
+# could quote them: SQL in a string, another session, files, raw pages and logs; set_config would lift the time limit.
+# With U&"..." any name can be written so that it is not seen here.
+UNSEEN = re.compile(
+    r'u&"|\b(?:(?:query|cursor|table|schema|database)_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*|connectby|xpath_table|dblink\w*'
+    r"|pg_read_(?:binary_)?file|pg_file_\w+|lo_import|lo_export|lo_get|get_raw_page|pg_logical_\w+|pg_get_wal_\w+|set_config)\b",
+    re.IGNORECASE,
+)
+# a statement locks all that it reads, under whatever name, until its transaction ends: the texts, where their
+# long values lie (toast), and the planner's samples of them
+LOCKED = f"""
+SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid()
+AND (c.relname IN ('{FORBIDDEN_TABLE}', 'pg_statistic', 'pg_statistic_ext_data')
+OR c.oid IN (SELECT reltoastrelid FROM pg_class WHERE relname = '{FORBIDDEN_TABLE}'))"""
 
 
 @contextmanager
-def reading(url: str) -> Iterator[Connection]:
-    """A connection that may only read, and not the texts.
+def reading(url: str, limit_s: float | None = QUERY_S) -> Iterator[Connection]:
+    """A connection that may only read; a statement of more than `limit_s` is ended.
 
-    SQLite: opened read-only, with an authorizer that denies all but reading. PostgreSQL: a
-    read-only transaction; there the right to read texts is the role's matter (docs/operations.md),
-    and a query naming the table is refused here too.
+    SQLite: opened read-only, with an authorizer that denies all but reading, and the texts.
+    PostgreSQL: every transaction of the session is read-only; there the right to read texts is the
+    role's matter (docs/operations.md), and `read_only` refuses what it sees of them.
     """
     store = Store(url)
-    engine = _sqlite_reader(url) if store.is_sqlite else store.engine
+    engine = _sqlite_reader(url, limit_s) if store.is_sqlite else _postgresql_reader(store.engine, limit_s)
     try:
         with engine.connect() as connection:
-            if not store.is_sqlite:
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {QUERY_S * 1000}")
             yield connection
             connection.rollback()
     except DBAPIError as error:
-        raise _explained(error) from None
+        raise _explained(error, limit_s) from None
     finally:
         engine.dispose()
         store.close()
 
 
-def _sqlite_reader(url: str) -> Any:
+def _sqlite_reader(url: str, limit_s: float | None) -> Engine:
     file = make_url(url).database or ""
     engine = create_engine(f"sqlite:///file:{quote(file)}?mode=ro&uri=true", module=driver, hide_parameters=True)
     allowed = {driver.SQLITE_SELECT, driver.SQLITE_READ, driver.SQLITE_FUNCTION, driver.SQLITE_RECURSIVE}
@@ -60,36 +74,68 @@ def _sqlite_reader(url: str) -> Any:
         connection.isolation_level = None
         connection.execute("PRAGMA query_only=ON")
         connection.set_authorizer(authorize)
-        ends = time.monotonic() + QUERY_S
+        ends = time.monotonic() + (math.inf if limit_s is None else limit_s)
         # asked every so many steps: ends a query that runs too long, and lets Ctrl-C through
         connection.set_progress_handler(lambda: int(time.monotonic() > ends), 100_000)
 
     return engine
 
 
-def _explained(error: DBAPIError) -> Exception:
+def _postgresql_reader(engine: Engine, limit_s: float | None) -> Engine:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        # of the session, not of one transaction: what ends the transaction still cannot write in the next
+        connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.execute(f"SET statement_timeout = {0 if limit_s is None else math.ceil(limit_s * 1000)}")
+        connection.commit()
+
+    return engine
+
+
+def _explained(error: DBAPIError, limit_s: float | None) -> Exception:
     """A user's SQL is at fault, so the database's own words help; of other errors only the kind is told."""
     words = str(error.orig).split("\n")[0]
     if type(error.orig).__name__ in ("OperationalError", "DatabaseError") and "unable to open" in words:
         return StoreError("The store does not exist yet. Run: python manage.py migrate", "store_schema")
     if words == "interrupted" or "statement timeout" in words:
-        return UsageError(f"The query took more than {QUERY_S} s and was ended. Ask for less, or `export` and ask there.", "too_slow")
-    if "prohibited" in words or "not authorized" in words or "read-only" in words or "readonly" in words:
+        return UsageError(f"The query took more than {limit_s} s and was ended. Ask for less, or `export` and ask there.", "too_slow")
+    if "multiple commands" in words:
+        return UsageError(SEVERAL, "bad_sql")
+    if "data-modifying" in words or "prohibited" in words or "not authorized" in words or "read-only" in words or "readonly" in words:
         return UsageError(f"Refused: {words}. `query` only reads, and never the table {FORBIDDEN_TABLE}.", "read_only")
-    return UsageError(f"SQL: {words}. `python manage.py tables` shows what there is to ask.", "bad_sql")
+    return UsageError(f"SQL: {words}. `query` takes one statement that reads; `python manage.py tables` shows what there is to ask.", "bad_sql")
 
 
-def read_only(url: str, sql: str, limit: int) -> tuple[list[dict[str, object]], bool]:
+def read_only(url: str, sql: str, limit: int, *, limit_s: float | None = QUERY_S) -> tuple[list[dict[str, object]], bool]:
     """The first rows of one statement, and whether there are more."""
-    with reading(url) as connection:
-        if connection.dialect.name == "postgresql" and FORBIDDEN_TABLE in sql.lower():
-            raise UsageError(f"Refused: `query` never reads the table {FORBIDDEN_TABLE}.", "read_only")
-        try:
-            # without parameters a % in the SQL is a % of LIKE
-            result = connection.execution_options(no_parameters=True).exec_driver_sql(sql)
-        except driver.Warning:  # so the SQLite driver refuses two statements in one
-            raise UsageError("`query` takes one statement; the text holds several.", "bad_sql") from None
-        if not result.returns_rows:
-            raise UsageError("The statement gives no rows. `query` takes one statement that reads.", "bad_sql")
-        rows = [dict(row._mapping) for row in result.fetchmany(limit + 1)]
+    with reading(url, limit_s) as connection:
+        if connection.dialect.name == "postgresql":
+            _refuse_unseen(sql)
+        with _opened(connection, sql) as result:
+            if not result.returns_rows:
+                raise UsageError("The statement gives no rows. `query` takes one statement that reads.", "bad_sql")
+            # before the first row: an error on the way could quote a text; and after the last, for functions of the site's own
+            _refuse_locked(connection)
+            rows = [dict(row._mapping) for row in result.fetchmany(limit + 1)]
+            _refuse_locked(connection)
     return rows[:limit], len(rows) > limit
+
+
+def _opened(connection: Connection, sql: str) -> CursorResult[Any]:
+    # on PostgreSQL a cursor of the server's: it takes one statement that reads, where psycopg's simple protocol runs several;
+    # without parameters a % in the SQL is a % of LIKE
+    try:
+        return connection.exec_driver_sql(sql, execution_options={"no_parameters": True, "stream_results": True})
+    except driver.Warning:  # so the SQLite driver refuses two statements in one
+        raise UsageError(SEVERAL, "bad_sql") from None
+
+
+def _refuse_unseen(sql: str) -> None:
+    if found := UNSEEN.search(sql):
+        raise UsageError(f"Refused: {found[0]!r} could reach the table {FORBIDDEN_TABLE}. `query` reads tables and views alone.", "read_only")
+
+
+def _refuse_locked(connection: Connection) -> None:
+    """Refuses a statement that PostgreSQL says reads texts; on SQLite the authorizer has done so."""
+    if connection.dialect.name == "postgresql" and connection.exec_driver_sql(LOCKED).scalar_one():
+        raise UsageError(f"Refused: `query` never reads the table {FORBIDDEN_TABLE}, nor statistics of it.", "read_only")

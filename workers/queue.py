@@ -10,16 +10,21 @@ The database is the truth; whatever the broker loses or doubles changes nothing 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Table, case, delete, func, insert, select, tuple_, update
 
 from pipelines.predict import Reading
-from workers.tables import failures, findings, jobs, now_s, readings, sources, texts, work
+from workers.tables import documents, failures, findings, jobs, now_s, readings, sources, texts, work
 
 TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
+
+# a claim holds no more text than this, unless one document alone does: a process holds it in memory
+CLAIM_CHARS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def claim(connection: Connection, owner: str, limit: int, lease_s: float, withou
     rows = _ready(connection, without, lost=True, limit=1) or _ready(connection, without, lost=False, limit=limit)
     if not rows:
         return None
-    ids = [row.id for row in rows]
+    ids = [row.id for row in _within(rows, CLAIM_CHARS)]
     taken = connection.execute(
         update(work)
         .where(work.c.id.in_(ids))
@@ -65,20 +70,25 @@ def claim(connection: Connection, owner: str, limit: int, lease_s: float, withou
     return Claims(job.id, job.pack, job.student_id, held)
 
 
-def _ready(connection: Connection, without: Collection[int], *, lost: bool, limit: int) -> Sequence[Row[Any, Any]]:
+def _ready(connection: Connection, without: Collection[int], *, lost: bool, limit: int) -> Sequence[Row[Any, Any, Any]]:
     """Ready rows of one job, locked on PostgreSQL so that two claims never meet."""
     fresh = work.c.n_lost > 0 if lost else work.c.n_lost == 0
     ready = (work.c.state == "ready") & fresh & work.c.job_id.not_in(without)
     first = connection.execute(select(work.c.job_id).where(ready).order_by(work.c.id).limit(1).with_for_update(skip_locked=True)).scalar()
     if first is None:
         return []
-    return connection.execute(
-        select(work.c.id, work.c.job_id).where(ready, work.c.job_id == first).order_by(work.c.id).limit(limit).with_for_update(skip_locked=True)
-    ).all()
+    rows = select(work.c.id, work.c.job_id, documents.c.n_chars).join(documents, documents.c.id == work.c.document_id)
+    return connection.execute(rows.where(ready, work.c.job_id == first).order_by(work.c.id).limit(limit).with_for_update(of=work, skip_locked=True)).all()
+
+
+def _within(rows: Sequence[Row[Any, Any, Any]], n_chars: int) -> Sequence[Row[Any, Any, Any]]:
+    """The first rows whose texts together are within the bound; at least one."""
+    totals = list(accumulate(row.n_chars for row in rows))
+    return rows[: max(1, bisect_right(totals, n_chars))]
 
 
 def renew(connection: Connection, held: Sequence[Claim], lease_s: float) -> None:
-    """Leases of documents still held, pushed on. Called only after a document was read: a hung process does not renew."""
+    """Leases of documents still held, pushed on. Called only after a batch of the encoder ended: a hung process does not renew."""
     connection.execute(update(work).where(_ours(held)).values(lease_until=now_s() + lease_s))
 
 
@@ -112,6 +122,8 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
                 for c, r in bad
             ],
         )
+    # documents are read again: why they waited is past
+    connection.execute(update(jobs).where(jobs.c.id == claims.job_id, jobs.c.message.is_not(None)).values(message=None))
     refused = len(done) - len(ours)
     if refused:
         connection.execute(update(jobs).where(jobs.c.id == claims.job_id).values(n_refused=jobs.c.n_refused + refused))
@@ -169,8 +181,9 @@ def settle(connection: Connection) -> list[int]:
 
 
 def _open_rejects(connection: Connection, job_id: int) -> int:
-    """Rejects of the newest reading of each file: a mended file submitted again has none."""
-    newest = select(func.max(sources.c.id)).where(sources.c.job_id == job_id).group_by(sources.c.label)
+    """Rejects of the newest reading of each file: a mended file that is submitted again supersedes its earlier reading."""
+    # by path, not by label: x.jsonl of day1/ and x.jsonl of day2/ share one where each folder is submitted by itself
+    newest = select(func.max(sources.c.id)).where(sources.c.job_id == job_id).group_by(sources.c.path_sha256)
     return int(connection.execute(select(func.coalesce(func.sum(sources.c.n_rejected), 0)).where(sources.c.id.in_(newest))).scalar_one())
 
 
@@ -245,13 +258,21 @@ def retry(connection: Connection, job_id: int) -> int:
     failed = connection.execute(delete(failures).where(failures.c.job_id == job_id).returning(failures.c.document_id, failures.c.student_id)).all()
     if failed:
         connection.execute(insert(work), [{"job_id": job_id, "document_id": f.document_id, "student_id": f.student_id} for f in failed])
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="RUNNING", finished_at=None))
+        state = case((jobs.c.state == "OPEN", "OPEN"), else_="RUNNING")  # a submit in progress goes on
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=None))
     return len(failed)
 
 
-def next_job(connection: Connection) -> int | None:
-    """The job of the oldest document that nobody holds; None: nothing waits."""
-    return connection.execute(select(work.c.job_id).where(work.c.state == "ready").order_by(work.c.id).limit(1)).scalar()
+def next_job(connection: Connection, *, explained: bool) -> int | None:
+    """The job of the oldest document that nobody holds; None: nothing waits.
+
+    Jobs that wait for a usable student are looked at only if `explained`: rung for at every
+    wake-up, they would keep all processes busy doing nothing.
+    """
+    waiting = select(work.c.job_id).where(work.c.state == "ready").order_by(work.c.id).limit(1)
+    if not explained:
+        waiting = waiting.join(jobs, jobs.c.id == work.c.job_id).where(jobs.c.message.is_(None))
+    return connection.execute(waiting).scalar()
 
 
 def explain(connection: Connection, job_id: int, message: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from suites.errors import SettingsError, StoreError
 
-# versions with the WAL-reset defect corrupt a database that several connections write (reliability notes)
+# versions with the WAL-reset defect corrupt a database that several connections write: sqlite.org/wal.html#walresetbug
 SAFE_SQLITE = ((3, 51, 3),)
 BUSY_MS = 30_000
 

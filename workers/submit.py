@@ -102,9 +102,12 @@ def _stream(files: Iterable[tuple[Source, Iterator[Incoming | Reject]]]) -> Iter
 
 
 def _require_open(connection: Connection, job_id: int) -> None:
-    """Raises RunError if the job was cancelled while it was being filled."""
-    if lock_job(connection, job_id) != "OPEN":
+    """Raises RunError if the job was cancelled while it was being filled; opens it again if another submit of it ended first."""
+    state = lock_job(connection, job_id)
+    if state == "CANCELLED":
         raise RunError(f"Job {job_id} was cancelled while it was being submitted; nothing more was stored. Submit again to undo.", "cancelled")
+    if state != "OPEN":
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="OPEN", finished_at=None))
 
 
 def _open_job(connection: Connection, pack: Pack, student_id: str, name: str) -> tuple[int, str]:
@@ -119,7 +122,7 @@ def _open_job(connection: Connection, pack: Pack, student_id: str, name: str) ->
 
 
 def _open_source(connection: Connection, job_id: int, source: Source) -> int:
-    values = {"job_id": job_id, "label": source.label, "size": source.size}
+    values = {"job_id": job_id, "label": source.label, "path_sha256": source.path_sha256, "size": source.size}
     return int(connection.execute(insert(sources).values(**values).returning(sources.c.id)).scalar_one())
 
 

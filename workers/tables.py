@@ -8,6 +8,8 @@ from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Inte
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from suites.types import UNIT_CHARS
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -65,7 +67,8 @@ sources = Table(
     metadata,
     Column("id", Key, primary_key=True, comment="number of the reading of one file"),
     _key("jobs", "job it was read for", index=True),
-    Column("label", Text, nullable=False, comment="file name as submitted"),
+    Column("label", Text, nullable=False, comment="the file's path below the folder given, or below the one that holds all paths given"),
+    Column("path_sha256", String(64), nullable=False, comment="SHA-256 of the file's resolved path: of the readings of a file in one job the newest counts"),
     Column("size", BigInteger, nullable=False, comment="bytes"),
     Column("n_seen", Integer, nullable=False, default=0, comment="rows seen = accepted + duplicate + rejected"),
     Column("n_accepted", Integer, nullable=False, default=0, comment="documents that became work"),
@@ -163,7 +166,7 @@ findings = Table(
     Column("source", String(10), nullable=False, comment="student or rule"),
     Column("value", Text, comment="normalised form, where the pack gives one"),
     Column("number", Double, comment="number, where the pack gives one"),
-    Column("unit", String(40), comment="unit or currency of the number"),
+    Column("unit", String(UNIT_CHARS), comment="unit or currency of the number"),
     # offsets are never NULL: a NULL in a unique key would let doubles in
     UniqueConstraint("document_id", "student_id", "task", "start", "end", "label"),
     comment="answers, one row each",
@@ -176,7 +179,7 @@ failures = Table(
     _key("jobs", "job", index=True),
     Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document that could not be read"),
     Column("student_id", String(80), nullable=False, comment="student that should have read it"),
-    Column("stage", String(20), nullable=False, comment="where it failed: clean, encode, rules, refine, worker"),
+    Column("stage", String(20), nullable=False, comment="where it failed: clean, rules, refine, predict (anywhere else in reading), worker (claims lapsed)"),
     Column("code", String(40), nullable=False, comment="what went wrong, machine-readable"),
     Column("reason", Text, nullable=False, comment="what went wrong, without text"),
     Column("attempts", Integer, nullable=False, comment="attempts made"),

@@ -48,7 +48,7 @@ def wake(job_id: int) -> None:
     try:
         store = _open(settings)
         with store.reading() as connection:
-            more = next_job(connection)
+            more = next_job(connection, explained=False)
         if more is not None:
             ring(more)  # wakes the next process, which wakes the next: all read when much waits
         drained = drain(store, settings, budget_s=DRAIN_S, stop=_stopping.is_set)
@@ -64,7 +64,7 @@ def sweep_once(store: Store, settings: Settings) -> None:
     with store.begin() as connection:
         n_swept = sweep(connection, settings.worker.max_attempts)
         settle(connection)
-        waiting = next_job(connection)
+        waiting = next_job(connection, explained=True)
     if n_swept:
         log.warning("claims lapsed", extra={"n_swept": n_swept})
     if waiting is not None:

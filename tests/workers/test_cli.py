@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from workers.cli import VERBS
 from workers.settings import Settings
+from workers.store import Store
+from workers.tables import documents, failures, jobs
 
 from .conftest import ROOT, manage, manage_json, write_documents
 
@@ -90,6 +93,61 @@ def test_json_is_one_envelope(home: Settings) -> None:
     bad = json.loads(manage("submit", "clinical", "nothing", "--json", home=home, check=False).stdout)
     assert (bad["ok"], bad["command"], bad["error"]["code"]) == (False, "submit", "not_released")
     assert "finetune clinical" in bad["error"]["message"]
+
+
+def test_wrong_usage_is_in_the_envelope(home: Settings) -> None:
+    """A mistake in the arguments is the JSON error too, and still exit code 2."""
+    done = manage("query", "--limit", "0", "--json", home=home, check=False)
+    error = json.loads(done.stdout)
+    assert (done.returncode, error["ok"], error["command"], error["error"]["code"]) == (2, False, "query", "usage")
+    assert "--limit" in error["error"]["message"] and "query --help" in error["error"]["message"]
+    assert "usage: python manage.py query" in done.stderr
+
+
+def test_what_is_wrong_is_in_the_envelope(home: Settings, tmp_path: Path) -> None:
+    """`check` and `doctor` that find something wrong say in --json what, as they do when all is well."""
+    folder = tmp_path / "mine"
+    manage("new-pack", "insurance", "--folder", str(folder), home=home)
+    done = manage("check", "insurance", "--json", home=home, check=False, STILLHOUSE_PACKS__FOLDERS=str(folder))
+    assert done.returncode == 1 and "has 2 documents, expected 20" in " ".join(json.loads(done.stdout)["data"]["insurance"])
+    done = manage("doctor", "--json", home=home, check=False)
+    assert done.returncode == 1 and {"store": False, "packs": True}.items() <= {c["name"]: c["ok"] for c in json.loads(done.stdout)["data"]}.items()
+
+
+@pytest.mark.parametrize("verb", [("query", "select id from jobs order by id"), ("status",), ("failures",)], ids=lambda verb: verb[0])
+def test_a_limit_is_never_silent(home: Settings, verb: tuple[str, ...]) -> None:
+    """What a limit leaves out is told on stderr, and by `more` in --json."""
+    manage("migrate", home=home)
+    store = Store(home.store_url)
+    with store.begin() as connection:
+        for i in (1, 2):
+            connection.execute(insert(jobs).values(name=f"job {i}", pack="toy", student_id="toy-0", state="OPEN", submitted_at=0.0))
+            connection.execute(insert(documents).values(pack="toy", key=str(i), content_sha256="", n_chars=1, meta={}, received_at=0.0))
+            failure = {"stage": "clean", "code": "too_long", "reason": "", "attempts": 1, "failed_at": 0.0}
+            connection.execute(insert(failures).values(job_id=i, document_id=i, student_id="toy-0", **failure))
+    store.close()
+    for limit, more in (("1", True), ("2", False)):
+        done = manage(*verb, "--limit", limit, "--json", home=home)
+        answer = json.loads(done.stdout)
+        assert (answer["more"], "--limit shows more" in done.stderr) == (more, more)
+        assert len(answer["data"]["failures"] if verb == ("failures",) else answer["data"]) == int(limit)
+
+
+def test_a_demo_of_an_unknown_pack_touches_nothing(home: Settings) -> None:
+    """A misspelt pack is guessed, and the folder of the former demo stays as it was."""
+    kept = home.runtime_folder / "demo" / "kept"
+    kept.mkdir(parents=True)
+    done = manage("demo", "--pack", "finanse", home=home, check=False)
+    assert done.returncode == 2 and "Did you mean 'finance'?" in done.stderr
+    assert kept.exists()
+
+
+@pytest.mark.parametrize("name", ["_x", "über", "x" * 41, "Claims", "1x", "a-b", ""])
+def test_new_pack_refuses_a_name_that_the_contract_refuses(home: Settings, tmp_path: Path, name: str) -> None:
+    """A name that no manifest may have is refused before anything is written."""
+    done = manage("new-pack", name, "--folder", str(tmp_path / "mine"), home=home, check=False)
+    assert done.returncode == 2 and "is no pack name. Expected" in done.stderr
+    assert not (tmp_path / "mine").exists()
 
 
 def test_data_goes_to_stdout_and_words_to_stderr(home: Settings, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import insert, text
 
 from pipelines.predict import Reading
 from pipelines.progress import silent
@@ -15,10 +16,13 @@ from suites.discover import Pack
 from suites.errors import UsageError
 from suites.types import Finding
 from workers.export import export, safe_cell
-from workers.query import read_only
+from workers.follow import find_job
+from workers.migrate import migrate
+from workers.query import read_only, reading
 from workers.queue import claim, finish
 from workers.store import Store
 from workers.submit import submit
+from workers.tables import jobs
 
 FINDINGS = (
     Finding("topic", "one", 0.9, 0, 8),
@@ -74,6 +78,11 @@ def test_views_hold_no_text(filled: str) -> None:
         "CREATE TABLE mine (a int)",
         "WITH gone AS (DELETE FROM findings RETURNING 1) SELECT * FROM gone",
         "SELECT 1; DELETE FROM findings",
+        "ROLLBACK; DELETE FROM findings",
+        "COMMIT; DELETE FROM findings",
+        "COMMIT; SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; DELETE FROM findings",
+        'SELECT * FROM U&"\\0074exts"',
+        "SELECT query_to_xml('SELECT * FROM te' || 'xts', true, true, '')",
     ],
 )
 def test_query_only_reads(filled: str, sql: str) -> None:
@@ -83,10 +92,55 @@ def test_query_only_reads(filled: str, sql: str) -> None:
     assert read_only(filled, "SELECT count(*) AS n FROM findings", 1)[0] == [{"n": len(FINDINGS)}]
 
 
+@pytest.fixture
+def filled_postgresql(postgres_url: str, toy_pack: Pack) -> str:
+    """A PostgreSQL store with one text, long enough to lie in the toast, and the planner's samples of it; gives its URL."""
+    store = Store(postgres_url)
+    migrate(store, [toy_pack])
+    long = "'CANARY' || (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 999) i)"
+    with store.begin() as connection:
+        connection.execute(text("INSERT INTO documents (pack, key, content_sha256, n_chars, meta, received_at) VALUES ('toy', 'a', 'b', 1, '{}', 0)"))
+        connection.execute(text(f"INSERT INTO texts (document_id, text) SELECT id, {long} FROM documents"))
+        connection.execute(text("CREATE VIEW side_door AS SELECT * FROM texts"))
+        connection.execute(text("CREATE FUNCTION back_door() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM texts); END'"))
+        connection.execute(text("ANALYZE texts"))
+    store.close()
+    return postgres_url
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT * FROM "texts"',
+        "SELECT * FROM side_door",
+        "SELECT back_door()",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM texts WHERE false)",
+        "SELECT most_common_vals FROM pg_stats",
+        "SELECT chunk_data FROM {toast}",
+        "SELECT QUERY_TO_XML/**/('SELECT * FROM te' || 'xts', true, true, '')::text::int",
+        "SELECT \"table_to_xml\"(oid, true, true, '') FROM pg_class",
+        "SELECT 1 LIMIT length(database_to_xml(true, true, '')::text)",
+        "SELECT * FROM ts_stat('SELECT to_tsvector(te' || 'xt) FROM te' || 'xts')",
+        "SELECT pg_read_file('postgresql.conf')",
+        "SELECT set_config('statement_timeout', '0', false)",
+    ],
+)
+def test_postgresql_refuses_every_way_to_a_text(filled_postgresql: str, sql: str) -> None:
+    """Whatever name or function leads to the texts, their long values or statistics of them, the query is refused and quotes none."""
+    toast = read_only(filled_postgresql, "SELECT reltoastrelid::regclass::text AS name FROM pg_class WHERE relname = 'texts'", 1)[0][0]["name"]
+    with pytest.raises(UsageError, match="Refused") as caught:
+        read_only(filled_postgresql, sql.format(toast=toast), 10)
+    assert caught.value.code == "read_only"
+    assert "CANARY" not in caught.value.message
+
+
+def test_a_word_like_the_tables_name_is_no_reading_of_it(filled: str) -> None:
+    """`texts` in a literal or a column's name is asked for in peace: what counts is what the database reads."""
+    assert read_only(filled, "SELECT 'texts' AS texts FROM toy_results", 10)[0] == [{"texts": "texts"}]
+
+
 def test_sqlite_refuses_pragma_and_attach(tmp_path: Path, toy_pack: Pack) -> None:
     """SQLite's side doors are closed: other files and settings are out of reach."""
-    from workers.migrate import migrate
-
     store = Store(f"sqlite:///{tmp_path / 's.db'}")
     migrate(store, [toy_pack])
     for sql in (f"ATTACH '{tmp_path / 'other.db'}' AS o", "PRAGMA query_only=OFF", "SELECT load_extension('x')", "VACUUM INTO 'x.db'"):
@@ -103,6 +157,20 @@ def test_a_mistake_in_sql_is_told(filled: str) -> None:
     """A wrong column gives the database's own words, not a traceback."""
     with pytest.raises(UsageError, match="nonsense"):
         read_only(filled, "SELECT nonsense FROM toy_results", 10)
+
+
+def test_a_slow_query_is_ended_and_a_slow_export_is_not(store: Store, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of time is the query's; an export of the same view goes on to its end."""
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT 'a' AS document, count(*) AS start FROM n"
+    with store.begin() as connection:
+        connection.execute(text("DROP VIEW toy_findings"))
+        connection.execute(text(f"CREATE VIEW toy_findings AS {count}"))
+    url = store.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    with pytest.raises(UsageError, match=r"more than 0\.05 s") as caught:
+        read_only(url, "SELECT * FROM toy_findings", 10, limit_s=0.05)
+    assert caught.value.code == "too_slow"
+    monkeypatch.setattr("workers.export.reading", lambda url, limit_s=0.05: reading(url, limit_s))
+    assert export(url, toy_pack, "findings", tmp_path / "out.jsonl", silent) == 1
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -134,3 +202,11 @@ def test_formula_cells_are_quoted(cell: str) -> None:
     """What a spreadsheet would run begins with an apostrophe."""
     assert safe_cell(cell) == "'" + cell
     assert safe_cell("harmless = 1") == "harmless = 1"
+
+
+def test_a_job_is_found_by_its_number_then_by_its_name(store: Store) -> None:
+    """A job named with digits alone is found by them, unless they are another job's number."""
+    with store.begin() as connection:
+        for name in ("2026", "1", "nightly"):
+            connection.execute(insert(jobs).values(name=name, pack="toy", student_id="toy-0", state="OPEN", submitted_at=0.0))
+        assert [find_job(connection, wanted) for wanted in ("2026", "1", "2", "nightly")] == [1, 1, 2, 3]

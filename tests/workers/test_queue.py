@@ -214,6 +214,28 @@ def test_a_mended_file_makes_the_job_green(store: Store, toy_pack: Pack, tmp_pat
     assert states == ["COMPLETED_WITH_ERRORS", "COMPLETED"]
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_rejects_of_a_file_of_the_same_name_stay_open(store: Store, toy_pack: Pack, tmp_path: Path, together: bool) -> None:
+    """A good file does not hide the rejects of another folder's file of the same name, given at once or later; mending that file does."""
+    days = [tmp_path / "day1", tmp_path / "day2"]
+    for day, content in zip(days, ("not json\n", '{"id": "a", "text": "one"}\n'), strict=True):
+        day.mkdir()
+        (day / "x.jsonl").write_text(content)
+
+    def state_after(*paths: Path) -> str:
+        job_id = submit(store, toy_pack, STUDENT, list(paths), name="nightly", chunk=4, ring=lambda job_id: None).job_id
+        if claims := take(store):
+            end(store, claims)
+        with store.begin() as connection:
+            settle(connection)
+            assert counts(connection, job_id).conserved
+            return str(connection.execute(select(jobs.c.state)).scalar_one())
+
+    assert [state_after(*given) for given in ([days] if together else [[day] for day in days])][-1] == "COMPLETED_WITH_ERRORS"
+    (days[0] / "x.jsonl").write_text('{"id": "b", "text": "two"}\n')
+    assert state_after(days[0]) == "COMPLETED"
+
+
 def test_failures_can_be_retried(store: Store, job: int) -> None:
     """Failed documents become work again and end well; a job in which all failed says FAILED before."""
     claims = take(store)

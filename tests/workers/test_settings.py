@@ -9,6 +9,7 @@ import pytest
 
 from suites.errors import SettingsError
 from workers.broker import socket_path
+from workers.fleet import start_worker
 from workers.settings import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,3 +57,10 @@ def test_a_deep_home_still_gives_a_usable_socket(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / "settings.toml").write_text("")
     assert len(str(socket_path(load_settings(deep / "settings.toml", environ={})))) <= 100
+
+
+def test_a_worker_finds_a_relative_settings_file(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STILLHOUSE_SETTINGS relative to our folder leads the worker, which runs in another, to the same file: it misses the broker (1), not the file (2)."""
+    monkeypatch.chdir(home.home.parent)
+    monkeypatch.setenv("STILLHOUSE_SETTINGS", f"{home.home.name}/settings.toml")
+    assert start_worker(load_settings(), 1).wait(timeout=60) == 1

@@ -119,6 +119,22 @@ def test_many_small_files_share_transactions(store: Store, toy_pack: Pack, tmp_p
     assert all(r.finished_at for r in rows)
 
 
+def test_files_of_one_name_are_kept_apart(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Files of one name in two folders are two sources with labels and keys of their own, and no path is stored beyond the label."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jsonl").write_text('{"text": "the same"}\n')
+    done = sent(store, toy_pack, tmp_path / "one", tmp_path / "two")
+    assert (done.accepted, done.duplicate) == (2, 0)
+    with store.begin() as connection:
+        rows = connection.execute(select(sources).order_by(sources.c.label)).all()
+        keys = connection.execute(select(documents.c.key).order_by(documents.c.key)).scalars().all()
+    assert [r.label for r in rows] == ["one/x.jsonl", "two/x.jsonl"]
+    assert list(keys) == ["one/x.jsonl:1", "two/x.jsonl:1"]
+    assert len({r.path_sha256 for r in rows}) == 2
+    assert str(tmp_path) not in repr(rows)
+
+
 def test_a_failed_duplicate_is_told(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
     """Documents that failed before or wait elsewhere count as duplicates, and the answer says which."""
     path = write_documents(tmp_path / "a.jsonl", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -29,43 +30,62 @@ SUFFIXES: dict[str, Reader] = {
     ".text": textfile.read,
     ".eml": eml.read,
 }
-_ABOUT = ("readme", "license", "licence")  # files that tell about a folder's documents and are none
+_ABOUT = ("readme", "license", "licence")  # stems of files that tell about a folder's documents and are none
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that is read. `label` is its path below the folder that was given (its name where it was given itself)."""
+    """A file that is read.
+
+    `label` is its path below the folder that was given (its name where it was given itself); where
+    several paths were given, below the nearest folder that holds them all, so that no two files share one.
+    """
 
     path: Path
     label: str
     size: int
 
+    @property
+    def path_sha256(self) -> str:
+        """Tells the file from all others, whatever folder is given: hex SHA-256 of its resolved path, which itself is not stored."""
+        # its own name is not resolved: a link is not read, and its reject is not one of the file it points at
+        resolved = os.path.join(os.path.realpath(self.path.parent), self.path.name)
+        return hashlib.sha256(os.fsencode(resolved)).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A path with its label and state, or the error that its state could not be had."""
+    """A path with its label and state, or the error that its state could not be had.
+
+    The labels of what lies in a given folder begin with `below`.
+    """
 
     path: Path
     label: str
     state: os.stat_result | None
     error: OSError | None = None
     is_given: bool = False
+    below: Path = Path()
 
 
 def read_paths(paths: Iterable[Path], max_chars: int) -> Iterator[tuple[Source, Iterator[Row]]]:
     """Each file of the paths with its rows, folders in sorted order. Raises UsageError at once where a path does not exist."""
-    given = [_given(Path(path)) for path in paths]
+    listed = [Path(path) for path in paths]
+    shared = os.path.commonpath([os.path.abspath(path) for path in listed]) if listed else ""
+    given = [_given(path, shared) for path in listed]
     return (_source(entry, max_chars) for first in given for entry in _walk(first))
 
 
-def _given(path: Path) -> _Entry:
+def _given(path: Path, shared: str) -> _Entry:
+    below = Path(os.path.relpath(os.path.abspath(path), shared))  # "." where no other path was given
+    label = escaped(below if below.name else path.name or path)
     try:
         state = path.lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise UsageError(f"{escaped(path)}: no such file or folder. Give files or folders that exist.", "no_such_path") from None
     except OSError as error:
-        return _Entry(path, escaped(path.name), None, error, is_given=True)
-    return _Entry(path, escaped(path.name or path), state, is_given=True)
+        return _Entry(path, label, None, error, is_given=True, below=below)
+    return _Entry(path, label, state, is_given=True, below=below)
 
 
 def _walk(first: _Entry) -> Iterator[_Entry]:
@@ -81,11 +101,11 @@ def _walk(first: _Entry) -> Iterator[_Entry]:
         except OSError as error:
             yield _Entry(entry.path, f"{entry.label}/", None, error)
             continue
-        waiting += [_entry(entry.path / name, first.path) for name in found if not name.startswith(".")]
+        waiting += [_entry(entry.path / name, first) for name in found if not name.startswith(".")]
 
 
-def _entry(path: Path, folder: Path) -> _Entry:
-    label = escaped(path.relative_to(folder))
+def _entry(path: Path, first: _Entry) -> _Entry:
+    label = escaped(first.below / path.relative_to(first.path))
     try:
         return _Entry(path, label, path.lstat())
     except OSError as error:
@@ -114,14 +134,19 @@ def _rows(entry: _Entry, max_chars: int) -> Iterator[Row]:
 
 def _reader(entry: _Entry) -> Reader | None:
     """The reader for the file's suffix; none for a README or a licence that lies in a folder."""
-    name = entry.path.name.lower()
-    if not entry.is_given and name.startswith(_ABOUT):
+    if not entry.is_given and _is_about(entry.path):
         return None
+    name = entry.path.name.lower()
     return next((reader for suffix, reader in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
+def _is_about(path: Path) -> bool:
+    """Whether the stem is that of a README or licence. All of it: `license-2024-17.txt` may well be a document."""
+    return path.name.lower().partition(".")[0] in _ABOUT
+
+
 def _unsupported(entry: _Entry) -> Reject:
-    if entry.path.name.lower().startswith(_ABOUT):
+    if _is_about(entry.path):
         reason = "A README or licence in a folder is not read as a document."
     else:
         reason = f"Files with the suffix '{escaped(entry.path.suffix)[:NAME_CHARS]}' are not read."

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-ID_CHARS = 200  # the width of the store's key
+ID_CHARS = 200  # less than the 255 of the store's `documents.key`, so that a later version may put something beside the id
 NAME_CHARS, NAMES_SHOWN = 40, 10
 META_DEPTH = 64  # far above any real row, far below what SQLite (1,000) and Python's json (about 990) can read back
 

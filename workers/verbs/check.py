@@ -9,7 +9,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from suites.check import check_pack
-from suites.discover import discover, find_pack
+from suites.discover import Pack, discover, find_pack
 from suites.errors import PackError
 from workers.settings import Settings
 from workers.show import words
@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, settings: Settings) -> object:
     packs, broken = discover(settings.pack_folders)
     chosen = [find_pack(options.pack, settings.pack_folders)] if options.pack else list(packs.values())
-    problems = {pack.name: check_pack(pack, settings.packs.trust_hooks) for pack in chosen}
+    problems = {pack.name: [*check_pack(pack, settings.packs.trust_hooks), *_unusable_rules(pack)] for pack in chosen}
     if not options.pack:
         problems |= {b.name: [b.reason] for b in broken}
     for name, found in problems.items():
@@ -31,7 +31,18 @@ def run(options: Namespace, settings: Settings) -> object:
             words(f"  - {problem}")
     bad = [name for name, found in problems.items() if found]
     if bad:
-        error = PackError(f"{', '.join(bad)}: the contract is not kept; see the list above and docs/packs.md.")
+        error = PackError(f"{', '.join(bad)}: the contract is not kept; see the list above and docs/packs.md.", data=problems)
         error.exit_code = 1  # the command was right, the pack is not
         raise error
     return problems
+
+
+def _unusable_rules(pack: Pack) -> list[str]:
+    """What the rules' own library says against them: it compiles the patterns."""
+    from pipelines.rules import Rules  # spaCy takes most of a second to import
+
+    try:
+        Rules(pack.folder, pack.manifest.language)
+    except PackError as error:
+        return [error.message]
+    return []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.progress import OnProgress
-from suites.discover import Pack, discover
+from suites.discover import Pack, discover, find_pack
 from suites.samples import read_samples
 from workers.arguments import positive
 from workers.settings import Settings
@@ -42,8 +42,9 @@ def run(options: Namespace, settings: Settings) -> object:
 
     started = time.monotonic()
     home = settings.runtime_folder / "demo"
+    # first of all: a name that does not exist must not cost the former demo
+    packs = [find_pack(name) for name in dict.fromkeys(options.pack)] if options.pack else list(discover()[0].values())
     ours = _settings(home)
-    packs = [p for p in discover()[0].values() if not options.pack or p.name in options.pack]
     words(f"1/5  A fresh SQLite store in {home}")
     _migrate(ours, packs)
     words(f"2/5  Fine-tuning {len(packs)} students on their samples, from the embedded encoder")

@@ -22,6 +22,7 @@ def run(options: Namespace, settings: Settings) -> object:
     found = examine(settings)
     for check in found:
         words(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.words}")
+    data = [{"name": c.name, "ok": c.ok, "words": c.words} for c in found]
     if bad := [check.name for check in found if not check.ok]:
-        raise RunError(f"Not well: {', '.join(bad)}. The lines marked BAD say what to do.", "doctor")
-    return [{"name": c.name, "ok": c.ok, "words": c.words} for c in found]
+        raise RunError(f"Not well: {', '.join(bad)}. The lines marked BAD say what to do.", "doctor", data)
+    return data

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import table, words
+from workers.verbs import Part
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,12 +26,17 @@ def run(options: Namespace, settings: Settings) -> object:
     store = Store(settings.store_url)
     with store.reading() as connection:
         job_id = find_job(connection, options.job) if options.job else None
-        failed = failure_rows(connection, job_id, options.limit)
-        rejected = reject_rows(connection, job_id, options.limit)
+        # one more than asked for tells whether there are more
+        failed = failure_rows(connection, job_id, options.limit + 1)
+        rejected = reject_rows(connection, job_id, options.limit + 1)
     store.close()
+    more = max(len(failed), len(rejected)) > options.limit
+    failed, rejected = failed[: options.limit], rejected[: options.limit]
     if not options.json:
         words("documents that failed (python manage.py retry JOB reads them again):")
         table(failed)
         words("rows that were rejected (mend the file and submit it again):")
         table(rejected)
-    return {"failures": failed, "rejects": rejected}
+    if more:
+        words(f"(the first {options.limit} of each kind; --limit shows more)")
+    return Part({"failures": failed, "rejects": rejected}, more)

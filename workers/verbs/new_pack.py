@@ -10,8 +10,11 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from suites.discover import SUITES, discover
 from suites.errors import UsageError
+from suites.types import Name
 from workers.settings import Settings
 from workers.show import words
 
@@ -61,14 +64,13 @@ SAMPLES = (("one", "A first document about this.", "this"), ("two", "A second do
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("pack", help="name: small letters, digits, underscores")
+    parser.add_argument("pack", help="name: small letters a-z, digits, underscores")
     parser.add_argument("--folder", type=Path, default=SUITES, help="folder of packs to make it in (default: suites/)")
 
 
 def run(options: Namespace, settings: Settings) -> object:
     name = options.pack
-    if not name.isidentifier() or name != name.lower():
-        raise UsageError(f"{name!r} is no pack name. Expected small letters, digits and underscores, e.g. insurance_claims.")
+    _check_name(name)
     if name in discover(settings.pack_folders)[0]:
         raise UsageError(f"A pack {name!r} exists already. Choose another name.")
     folder = options.folder / name
@@ -81,3 +83,12 @@ def run(options: Namespace, settings: Settings) -> object:
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words(f"Made {folder}. Next: write samples (20 or more), then: python manage.py check {name}. See docs/packs.md.")
     return {"folder": str(folder)}
+
+
+def _check_name(name: str) -> None:
+    """Raises UsageError for a name that the contract would refuse in the manifest."""
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        expected = "a small letter a-z, then small letters, digits and underscores, 40 characters at most"
+        raise UsageError(f"{name!r} is no pack name. Expected {expected}, e.g. insurance_claims.") from None

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import table, words
+from workers.verbs import Part
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,6 +25,6 @@ def run(options: Namespace, settings: Settings) -> object:
     rows, more = read_only(settings.store_url, options.sql, options.limit)
     if not options.json:
         table(rows)
-        if more:
-            words(f"(the first {options.limit} rows; --limit shows more, `export` writes all)")
-    return rows
+    if more:
+        words(f"(the first {options.limit} rows; --limit shows more, `export` writes all)")
+    return Part(rows, more)

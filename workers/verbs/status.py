@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from workers.arguments import positive
 from workers.settings import Settings
-from workers.show import progress_bar, table
+from workers.show import progress_bar, table, words
+from workers.verbs import Part
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", help="number or name of a job")
     parser.add_argument("--follow", action="store_true", help="show the progress of one job until it ends")
+    parser.add_argument("--limit", type=positive, default=50, help="jobs at most, the newest (default 50)")
 
 
 def run(options: Namespace, settings: Settings) -> object:
@@ -33,9 +36,12 @@ def run(options: Namespace, settings: Settings) -> object:
         with progress_bar(quiet=options.json) as on_progress:
             follow(store, job_id, on_progress)
     with store.reading() as connection:
-        rows = job_rows(connection, job_id)
+        rows = job_rows(connection, job_id, options.limit + 1)  # one more tells whether there are more
     store.close()
+    more, rows = len(rows) > options.limit, rows[: options.limit]
     if not options.json:
         told = any(row["message"] for row in rows)
         table([row if told else {k: v for k, v in row.items() if k != "message"} for row in rows])
-    return rows
+    if more:
+        words(f"(the newest {options.limit} jobs; --limit shows more)")
+    return Part(rows, more)

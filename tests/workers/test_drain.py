@@ -1,0 +1,163 @@
+"""Draining: what a worker process does with claims, by hand: unusable packs, time that is up, texts that are large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from pipelines.predict import Reading
+from suites.discover import Pack
+from suites.types import Document
+from workers import queue, tasks
+from workers.drain import drain
+from workers.queue import claim, counts, next_job
+from workers.settings import Settings, load_settings
+from workers.store import Store
+from workers.submit import submit
+from workers.tables import jobs
+
+from .conftest import write_documents
+
+STUDENT, OTHER = "toy-000000000000", "toy-111111111111"
+
+
+class Reader:
+    """Reads everything and finds nothing."""
+
+    def __init__(self, on_part: Callable[[], None] = lambda: None) -> None:
+        self._on_part = on_part
+
+    def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        self._on_part()
+        return (Reading(d.id) for d in documents)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("STILLHOUSE_SETTINGS", str(tmp_path / "settings.toml"))
+    (tmp_path / "settings.toml").write_text("")
+    return load_settings()
+
+
+def sent(store: Store, pack: Pack, student: str, path: Path) -> int:
+    return submit(store, pack, student, [path], chunk=50, ring=lambda job_id: None).job_id
+
+
+def read(store: Store, settings: Settings, get: Callable[[str, str], Any], budget_s: float = 30.0) -> int:
+    return drain(store, settings, budget_s=budget_s, get_predictor=get).n_read
+
+
+def message(store: Store, job_id: int) -> str | None:
+    with store.reading() as connection:
+        return connection.execute(select(jobs.c.message).where(jobs.c.id == job_id)).scalar_one()
+
+
+def broken(pack: str, student: str) -> Reader:
+    raise OSError("Input/output error")
+
+
+def test_whatever_loading_raises_costs_no_document(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A student whose loading raises anything at all is passed over with the reason; its documents wait, unspent, and are read once it loads."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 5))
+    for _ in range(6):  # more often than a poison document is tried
+        assert read(store, settings, broken) == 0
+    told = message(store, job)
+    assert told is not None and "OSError" in told and "Input/output" not in told
+    with store.begin() as connection:
+        taken = claim(connection, "a", 10, 0.0)
+        assert taken is not None and {c.attempts for c in taken.held} == {1}
+        queue.give_back(connection, taken.held)
+    assert read(store, settings, lambda pack, student: Reader()) == 5
+    assert message(store, job) is None
+
+
+def test_the_reason_goes_when_documents_are_read(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """Why a job waited is told until its first part is read, not until its end."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 40))
+    read(store, settings, broken)
+    assert read(store, settings, lambda pack, student: Reader(), budget_s=0.0) == 0
+    stops = iter([False, True])
+    drain(store, settings, budget_s=30, stop=lambda: next(stops, True), get_predictor=lambda pack, student: Reader())  # type: ignore[arg-type, return-value]
+    with store.reading() as connection:
+        left = counts(connection, job).pending
+    assert 0 < left < 40
+    assert message(store, job) is None
+
+
+def test_the_bell_is_not_rung_for_what_cannot_be_read(
+    store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wake-up passes the bell on for what can be read, never for documents of an unusable student; the sweep still rings for these."""
+    bad = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 5))
+    read(store, settings, broken)
+    rung: list[int] = []
+    monkeypatch.setattr(tasks, "_store", store)
+    monkeypatch.setattr(tasks, "load_settings", lambda: settings)
+    monkeypatch.setattr(tasks, "ring", rung.append)
+    monkeypatch.setattr("workers.drain.predictor", lambda settings, pack, student, n_threads: broken(pack, student))
+    tasks.wake(bad)
+    assert rung == []
+    tasks.sweep_once(store, settings)
+    assert rung == [bad]
+    good = sent(store, toy_pack, OTHER, write_documents(tmp_path / "b.jsonl", 5))
+    with store.reading() as connection:
+        assert next_job(connection, explained=False) == good
+        assert next_job(connection, explained=True) == bad
+
+
+def test_time_is_looked_at_between_parts(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A drain whose time is up ends after the part in hand and gives the rest of its claim back, unspent."""
+    import time
+
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 90))
+    slow = Reader(on_part=lambda: time.sleep(0.3))
+    first = read(store, settings, lambda pack, student: slow, budget_s=0.2)
+    assert 0 < first < 90
+    with store.begin() as connection:
+        assert counts(connection, job).pending == 90 - first
+        taken = claim(connection, "a", 100, 60.0)
+    assert taken is not None and len(taken.held) == 90 - first and {c.attempts for c in taken.held} == {1}
+
+
+@pytest.mark.parametrize(("bound", "held"), [(1, 1), (10_000, 10), (0, 1)])
+def test_a_claim_is_bounded_by_its_text(store: Store, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int, held: int) -> None:
+    """A claim takes documents up to a bound of characters, and one larger than the bound alone."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    monkeypatch.setattr(queue, "CLAIM_CHARS", bound)
+    with store.begin() as connection:
+        taken = claim(connection, "a", 100, 60.0)
+    assert taken is not None and len(taken.held) == held
+
+
+def test_two_submits_of_one_job_end_well(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """A job that a retry, or a second submit, set running while the first submit still fills it is filled to its end."""
+    path = write_documents(tmp_path / "a.jsonl", 30)
+
+    def meanwhile(label: str, n_rows: int) -> None:
+        with store.begin() as connection:
+            connection.execute(update(jobs).values(state="COMPLETED", finished_at=1.0))
+
+    job = submit(store, toy_pack, STUDENT, [path], chunk=10, ring=lambda job_id: None, on_rows=meanwhile).job_id
+    with store.begin() as connection:
+        assert counts(connection, job).pending == 30
+        row = connection.execute(select(jobs.c.state, jobs.c.finished_at).where(jobs.c.id == job)).one()
+    assert tuple(row) == ("RUNNING", None)
+
+
+def test_a_retry_leaves_an_open_job_open(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A retry while a submit is in progress makes its failures work again and does not end the submit."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 3))
+
+    class Failing(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+            return (Reading(d.id, stage="rules", code="rules_failed", reason="rules raised KeyError") for d in documents)
+
+    read(store, settings, lambda pack, student: Failing())
+    with store.begin() as connection:
+        connection.execute(update(jobs).values(state="OPEN"))
+        assert queue.retry(connection, job) == 3
+        assert connection.execute(select(jobs.c.state)).scalar_one() == "OPEN"
