@@ -35,7 +35,7 @@ setup-dev: $(VENV)/dev.done ## make .venv with what runs and what tests
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
 
-test: setup-dev ## all tests, about five minutes
+test: setup-dev ## all tests, about six minutes
 	@$(BIN)/python -m pytest
 
 lint: setup-dev ## ruff, and the packs' contract
