@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from suites.errors import StudentError
+from suites.types import TextLimits
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -54,6 +55,14 @@ class Window:
         return self.end - self.start + 2
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the encoder is given of one text. `rows[i]` are the ids of window `plan[i]`, [CLS] and [SEP] included."""
+
+    rows: tuple[Ints, ...]
+    plan: tuple[Window, ...]
+
+
 class TextEncoder:
     """A tokenizer.json read through `tokenizers`: a worker needs no transformers."""
 
@@ -93,6 +102,11 @@ class TextEncoder:
         ids[0], ids[-1] = self.cls_id, self.sep_id
         ids[1:-1] = tokens.ids[window.start : window.end]
         return ids
+
+    def inputs(self, tokens: Tokens, limits: TextLimits) -> Inputs:
+        """The windows of a text and their rows of ids."""
+        plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
+        return Inputs(tuple(self.window_ids(tokens, w) for w in plan), plan)
 
 
 def windows(n_tokens: int, window_tokens: int, overlap_tokens: int) -> Iterator[Window]:

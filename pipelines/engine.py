@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from pipelines.encode import Floats, Ints, batches, pad
+from pipelines.encode import Floats, Inputs, Ints, batches, pad
 from suites.errors import RunError, StudentError
 
 BATCH_TOKENS = 1024  # padded tokens a request: the fastest of those measured, docs/performance.md
@@ -39,6 +39,14 @@ class Engine(Protocol):
         together. `on_batch` is called once a batch: a caller with a lease renews it there.
         """
         ...
+
+
+def stitched(engine: Engine, texts: Sequence[Inputs], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> Iterator[Floats]:
+    """The hidden states of each text, one row a token, or what `project` makes of them. Shape of each: (n_tokens, hidden)."""
+    states = iter(engine.states([row for text in texts for row in text.rows], project, on_batch))
+    for text in texts:
+        parts = [next(states)[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for w in text.plan]
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class OpenVinoEngine:

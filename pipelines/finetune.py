@@ -21,7 +21,7 @@ from pipelines.card import write_card
 from pipelines.compress import export_encoder
 from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import load_encoder, save_encoder
-from pipelines.engine import OpenVinoEngine
+from pipelines.engine import Engine, OpenVinoEngine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
 from pipelines.fit import Fitted, StudentNet, TorchEngine, fit, heads_of
@@ -32,7 +32,7 @@ from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
 from pipelines.sources import encoder_folder
 from pipelines.student import Birth, Student, load_student, seal, write_heads
-from pipelines.targets import encode_examples
+from pipelines.targets import Encoded, encode_examples
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
 from suites.hooks import load_hooks
@@ -97,9 +97,8 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
         export_encoder(making)
         lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
         engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
-        serving = Predictor(pack, heads_of(net), text_encoder, engine, rules, hooks, limits)
         held_out = encode_examples(dev, pack.student_tasks, text_encoder, limits, hooks.clean)
-        heads = calibrated(heads_of(net), held_out, _states(serving, text_encoder, [hooks.clean(e.document.text) for e in dev]), lexicons)
+        heads = calibrated(heads_of(net), held_out, _states(engine, held_out), lexicons)
         birth = Birth(
             pack=pack.name,
             pack_version=pack.manifest.version,
@@ -148,10 +147,10 @@ def _capped(examples: Sequence[Example], limit: int = MAX_DEV) -> list[Example]:
     return kept
 
 
-def _states(serving: Predictor, encoder: TextEncoder, texts: Sequence[str]) -> Iterator[Floats]:
-    """Stitched hidden states of each text by the graph that will serve, a chunk of texts at a time."""
-    for at in range(0, len(texts), CHUNK):
-        yield from serving.token_states(encoder.tokens(texts[at : at + CHUNK]))
+def _states(engine: Engine, examples: Sequence[Encoded]) -> Iterator[Floats]:
+    """Stitched hidden states of each example, a chunk at a time: those of all dev would fill the memory."""
+    for at in range(0, len(examples), CHUNK):
+        yield from stitched(engine, [e.inputs for e in examples[at : at + CHUNK]])
 
 
 def _making_folder(parent: Path) -> Path:

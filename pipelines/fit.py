@@ -84,8 +84,8 @@ class _Collected:
 
 def collate(examples: Sequence[Encoded], tasks: dict[str, Task], pad_id: int, rng: random.Random | None = None) -> Batch:
     """A padded batch. With `rng` a long document is represented by MAX_TRAIN_WINDOWS of its windows."""
-    chosen = [_draw(len(e.plan), rng) for e in examples]
-    rows = [e.rows[i] for e, drawn in zip(examples, chosen, strict=True) for i in drawn]
+    chosen = [_draw(len(e.inputs.plan), rng) for e in examples]
+    rows = [e.inputs.rows[i] for e, drawn in zip(examples, chosen, strict=True) for i in drawn]
     ids, mask = pad(rows, pad_id)
     collected: dict[str, _Collected] = {}
     first_row = 0
@@ -108,7 +108,7 @@ def _places(example: Encoded, drawn: Sequence[int], first_row: int, width: int) 
     """Position of each token in the flattened states, -1 where its window was not drawn. Shape: (n_tokens,)."""
     place = np.full(example.n_tokens, -1, np.int64)
     for row, i in enumerate(drawn, start=first_row):
-        w = example.plan[i]
+        w = example.inputs.plan[i]
         place[w.keep_start : w.keep_end] = row * width + 1 + np.arange(w.keep_start - w.start, w.keep_end - w.start)
     return place
 
@@ -151,7 +151,7 @@ def plan_batches(examples: Sequence[Encoded], plan: StudentPlan, rng: random.Ran
         batch: list[int] = []
         n_rows = 0
         for i in sorted(order[at : at + pool], key=lambda i: _length(examples[i])):
-            rows = min(len(examples[i].rows), MAX_TRAIN_WINDOWS)
+            rows = min(len(examples[i].inputs.rows), MAX_TRAIN_WINDOWS)
             if batch and (len(batch) == batch_examples or (n_rows + rows) * _length(examples[i]) > plan.batch_tokens):
                 made.append(batch)
                 batch, n_rows = [], 0
@@ -165,7 +165,7 @@ def plan_batches(examples: Sequence[Encoded], plan: StudentPlan, rng: random.Ran
 
 def _length(example: Encoded) -> int:
     """Tokens of the longest window."""
-    return max(len(row) for row in example.rows)
+    return max(len(row) for row in example.inputs.rows)
 
 
 def _drawn(examples: Sequence[Encoded], source_tokens: int, rng: random.Random) -> list[int]:
@@ -177,7 +177,7 @@ def _drawn(examples: Sequence[Encoded], source_tokens: int, rng: random.Random) 
     for i in order:
         source = examples[i].source
         if used[source] < source_tokens:
-            used[source] += _length(examples[i]) * min(len(examples[i].rows), MAX_TRAIN_WINDOWS)
+            used[source] += _length(examples[i]) * min(len(examples[i].inputs.rows), MAX_TRAIN_WINDOWS)
             drawn.append(i)
     return drawn
 

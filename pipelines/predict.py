@@ -8,8 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
-from pipelines.engine import Engine, OpenVinoEngine, Project, as_they_are, nothing
+from pipelines.encode import Floats, TextEncoder, Tokens
+from pipelines.engine import Engine, OpenVinoEngine, nothing, stitched
 from pipelines.heads import Head, answer_ranges, answer_spans
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
@@ -73,7 +73,8 @@ class Predictor:
         texts = [c for c in cleaned if isinstance(c, str)]
         tokens = iter(self._encoder.tokens(texts))
         prepared = [next(tokens) if isinstance(c, str) else None for c in cleaned]
-        logits = self._stitched([t for t in prepared if t is not None], self._logits, on_batch)
+        inputs = [self._encoder.inputs(t, self._limits) for t in prepared if t is not None]
+        logits = stitched(self._engine, inputs, self._logits, on_batch)
         for document, text, toks in zip(chunk, cleaned, prepared, strict=True):
             if isinstance(text, Reading):
                 yield text
@@ -100,19 +101,6 @@ class Predictor:
 
     def _logits(self, states: Floats) -> Floats:
         return np.asarray(states @ self._weights)
-
-    def token_states(self, texts: Sequence[Tokens]) -> Iterator[Floats]:
-        """Stitched hidden states of each text. Shape of each: (n_tokens, hidden)."""
-        return self._stitched(texts, as_they_are, nothing)
-
-    def _stitched(self, texts: Sequence[Tokens], project: Project, on_batch: Callable[[], None]) -> Iterator[Floats]:
-        """What `project` makes of the states of each text, one row a token."""
-        plans: list[list[Window]] = [list(windows(len(t), self._limits.window_tokens, self._limits.overlap_tokens)) for t in texts]
-        rows: list[Ints] = [self._encoder.window_ids(t, w) for t, plan in zip(texts, plans, strict=True) for w in plan]
-        states = iter(self._engine.states(rows, project, on_batch))
-        for plan in plans:
-            parts = [next(states)[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for w in plan]
-            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _answer(self, document: Document, text: str, tokens: Tokens, logits: Floats, given: Given) -> Reading:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.encode import Floats, Ints, TextEncoder, Tokens, Window, windows
+from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens
 from pipelines.heads import n_outputs
 from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
@@ -30,18 +30,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example ready to train on. `rows[i]` are the ids of `plan[i]`, [CLS] and [SEP] included."""
+    """One example ready to train on."""
 
     source: str
-    rows: tuple[Ints, ...]
-    plan: tuple[Window, ...]
+    inputs: Inputs
     n_tokens: int
     targets: dict[str, Target]
 
     @property
     def ids(self) -> Ints:
         """The word pieces, special ones left out. Shape: (n_tokens,)."""
-        kept = [row[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for row, w in zip(self.rows, self.plan, strict=True)]
+        kept = [row[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for row, w in zip(self.inputs.rows, self.inputs.plan, strict=True)]
         return np.concatenate(kept)
 
 
@@ -49,10 +48,8 @@ def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder:
     """The examples as arrays, in order. Their texts pass the pack's `clean` first, as they do when they are read."""
     encoded = []
     for example, tokens in zip(examples, encoder.tokens([clean(e.document.text) for e in examples]), strict=True):
-        plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
-        rows = tuple(encoder.window_ids(tokens, w) for w in plan)
         targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}
-        encoded.append(Encoded(example.source, rows, plan, len(tokens), targets))
+        encoded.append(Encoded(example.source, encoder.inputs(tokens, limits), len(tokens), targets))
     return encoded
 
 

@@ -20,6 +20,7 @@ from suites.types import UNIT_CHARS, Finding, Manifest, Source, Task
 
 ENTRY_POINT_GROUP = "stillhouse.packs"
 SUITES = Path(__file__).parent
+SOURCES = frozenset(get_args(Source))
 # no database takes them as text: NUL, and half a surrogate pair, which UTF-8 cannot say
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -66,7 +67,7 @@ def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
 def _is_storable(finding: Finding) -> bool:
     """Whether every store takes the finding's forms: refused there, one document would fail its neighbours for ever."""
     return (
-        finding.source in get_args(Source)
+        finding.source in SOURCES
         and (finding.value is None or _is_text(finding.value))
         and (finding.unit is None or (_is_text(finding.unit) and len(finding.unit) <= UNIT_CHARS))
         and (finding.number is None or _is_number(finding.number))

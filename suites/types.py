@@ -24,7 +24,7 @@ LEADING = {
     "n_chars": "length of the text in characters",
     "n_findings": "findings in all",
 }
-# what the store's column `unit` holds; a test holds the two together
+# the width of the store's column `unit`
 UNIT_CHARS = 40
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pipelines.encode import Floats, Ints, TextEncoder, batches, pad, padded_length, windows
-from pipelines.engine import Project, as_they_are, nothing
+from pipelines.engine import Project, as_they_are, nothing, stitched
 from pipelines.heads import Head, n_outputs
 from pipelines.predict import Predictor
 from pipelines.rules import Rules
@@ -183,11 +183,11 @@ def test_stitched_windows_equal_one_long_window(toy_pack: Pack, encoder: TextEnc
     (tokens,) = encoder.tokens([text])
     limits = TextLimits(window_tokens=window_tokens, overlap_tokens=overlap_tokens)
     assert len(list(windows(len(tokens), window_tokens, overlap_tokens))) > 3
-    stitched = context_free_predictor(toy_pack, encoder, limits)
-    whole = context_free_predictor(toy_pack, encoder, TextLimits(window_tokens=512, overlap_tokens=0))
+    uncut = TextLimits(window_tokens=512, overlap_tokens=0)
     assert len(list(windows(len(tokens), 512, 0))) == 1
-    assert np.array_equal(next(stitched.token_states([tokens])), next(whole.token_states([tokens])))
-    readings = [next(p.predict([Document("1", text)])) for p in (stitched, whole)]
+    in_windows, whole = stitched(ContextFreeEngine(), [encoder.inputs(tokens, limits), encoder.inputs(tokens, uncut)])
+    assert np.array_equal(in_windows, whole)
+    readings = [next(context_free_predictor(toy_pack, encoder, given).predict([Document("1", text)])) for given in (limits, uncut)]
     assert readings[0] == readings[1]
     assert {f.task for f in readings[0].findings} >= {"topic", "mood", "things", "state", "codes"}
 

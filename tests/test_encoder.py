@@ -20,7 +20,7 @@ from transformers import BertModel, DistilBertModel
 from pipelines.compress import export_encoder
 from pipelines.encode import Ints, TextEncoder, pad
 from pipelines.encoder import load_encoder, save_encoder
-from pipelines.engine import OpenVinoEngine
+from pipelines.engine import OpenVinoEngine, stitched
 from pipelines.fit import TorchEngine
 from pipelines.predict import make_predictor
 from pipelines.sources import encoder_folder
@@ -283,7 +283,9 @@ def test_the_saved_folder_is_an_ordinary_one(tiny_encoder: Path, tmp_path: Path)
 
 def test_a_document_of_one_window_sees_all_of_it(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
     """A sentence is read in its document: after another neighbour every token of it has other states."""
-    tokens = TextEncoder(toy_student[1].folder).tokens([f"{before} The storm near the sky was lovely." for before in ("No dog.", "The snow.")])
-    one, other = (states[3:] for states in make_predictor(toy_pack, toy_student[1]).token_states(tokens))
+    folder = toy_student[1].folder
+    encoder, engine = TextEncoder(folder), OpenVinoEngine(folder / "encoder.xml", pad_id=0)
+    tokens = encoder.tokens([f"{before} The storm near the sky was lovely." for before in ("No dog.", "The snow.")])
+    one, other = (states[3:] for states in stitched(engine, [encoder.inputs(t, toy_pack.manifest.text) for t in tokens]))
     assert np.array_equal(tokens[0].ids[3:], tokens[1].ids[3:])
     assert (one != other).any(axis=1).all()

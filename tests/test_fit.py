@@ -92,8 +92,8 @@ def test_a_long_document_is_drawn_from(toy_pack: Pack, encoder: TextEncoder, exa
     """Without a random source all windows of a long document are in the batch, with one MAX_TRAIN_WINDOWS of them."""
     document = replace(examples[0].document, text=" ".join(e.document.text for e in examples[:6]))
     (made,) = encoded(toy_pack, encoder, [replace(examples[0], document=document)])
-    assert len(made.plan) > MAX_TRAIN_WINDOWS
-    assert len(collate([made], toy_pack.tasks, encoder.pad_id).ids) == len(made.plan)
+    assert len(made.inputs.plan) > MAX_TRAIN_WINDOWS
+    assert len(collate([made], toy_pack.tasks, encoder.pad_id).ids) == len(made.inputs.plan)
     assert len(collate([made], toy_pack.tasks, encoder.pad_id, random.Random(1)).ids) == MAX_TRAIN_WINDOWS
 
 

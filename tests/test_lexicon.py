@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.encode import Floats, Window
+from pipelines.encode import Floats, Inputs, Window
 from pipelines.fit_lexicon import fit_lexicon
 from pipelines.lexicon import Lexicon, bag
 from pipelines.targets import Encoded, Target
@@ -81,7 +81,7 @@ def example(task: Task, texts: list[list[int]], wanted: np.ndarray) -> Encoded:
     ends = np.cumsum([0, *(len(t) for t in texts)])
     ranges = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
     row = np.array([101, *ids, 102], np.int32)
-    return Encoded("made", (row,), (Window(0, len(ids), 0, len(ids)),), len(ids), {task.name: Target(ranges, wanted)})
+    return Encoded("made", Inputs((row,), (Window(0, len(ids), 0, len(ids)),)), len(ids), {task.name: Target(ranges, wanted)})
 
 
 def test_a_choice_is_told_by_its_words() -> None:
@@ -127,4 +127,4 @@ def test_long_texts_are_counted_once() -> None:
     ids = np.arange(200, 220, dtype=np.int32)
     plan = (Window(0, 8, 0, 7), Window(6, 14, 7, 13), Window(12, 20, 13, 20))
     rows = tuple(np.array([101, *ids[w.start : w.end], 102], np.int32) for w in plan)
-    assert Encoded("made", rows, plan, 20, {}).ids.tolist() == ids.tolist()
+    assert Encoded("made", Inputs(rows, plan), 20, {}).ids.tolist() == ids.tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.calibrate import LEXICON_SCALES, MIN_ANSWERS, TEMPERATURES, calibrated
-from pipelines.encode import Floats, Window
+from pipelines.encode import Floats, Inputs, Window
 from pipelines.heads import Head
 from pipelines.lexicon import Lexicon
 from pipelines.metrics import score_task
@@ -123,7 +123,7 @@ def test_perfect_is_one_and_nothing_is_zero(task: Task) -> None:
 
 def answers(logits: Floats, labels: np.ndarray) -> tuple[list[Encoded], list[Floats]]:
     """One example a row: one token whose states are the logits of the answer."""
-    examples = [Encoded("made", (), (), 1, {"mood": Target((slice(0, 1),), np.array([label], np.int32))}) for label in labels]
+    examples = [Encoded("made", Inputs((), ()), 1, {"mood": Target((slice(0, 1),), np.array([label], np.int32))}) for label in labels]
     return examples, [row[None, :] for row in logits]
 
 
@@ -168,7 +168,12 @@ def told_by_pieces(labels: np.ndarray, heard: np.ndarray) -> tuple[list[Encoded]
     """One example an answer: states that tell nothing, and one word piece of each label's own."""
     target = (slice(0, 1),)
     examples = [
-        Encoded("made", (np.array([101, 7 + piece, 102], np.int32),), (Window(0, 1, 0, 1),), 1, {"mood": Target(target, np.array([label], np.int32))})
+        Encoded(
+            "made",
+            Inputs((np.array([101, 7 + piece, 102], np.int32),), (Window(0, 1, 0, 1),)),
+            1,
+            {"mood": Target(target, np.array([label], np.int32))},
+        )
         for label, piece in zip(labels, heard, strict=True)
     ]
     return examples, [np.zeros((1, 2), np.float32)] * len(labels)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from suites.discover import Pack
-from suites.types import Column
+from suites.types import LEADING, Column
 from workers.tables import metadata
-from workers.views import FINDING_COLUMNS, LEADING
+from workers.views import FINDING_COLUMNS
 
 _VIEW_TYPES = {"n_chars": "integer", "n_findings": "integer", "start": "integer", "end": "integer", "score": "number", "number": "number"}
 _SHOWN_TYPES = {"label": "text", "labels": "text", "score": "number", "count": "integer", "sum": "number"}

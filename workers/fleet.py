@@ -66,8 +66,10 @@ def start_worker(settings: Settings, processes: int | None = None) -> subprocess
     """`manage.py worker` in a session of its own: Ctrl-C reaches us, and we stop it in order."""
     command = [sys.executable, str(MANAGE), "worker", *(["--processes", str(processes)] if processes else [])]
     # the worker runs in another folder than we: a relative path of the settings' file would lead elsewhere
-    absolute = {name: str(Path(os.environ[name]).absolute()) for name in (f"{PREFIX}SETTINGS",) if name in os.environ}
-    return subprocess.Popen(command, cwd=settings.home, env={**os.environ, **absolute}, stdout=subprocess.DEVNULL, start_new_session=True)
+    env = dict(os.environ)
+    if file := env.get(f"{PREFIX}SETTINGS"):
+        env[f"{PREFIX}SETTINGS"] = str(Path(file).absolute())
+    return subprocess.Popen(command, cwd=settings.home, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def stop_worker(worker: subprocess.Popen[bytes]) -> None:

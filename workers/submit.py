@@ -136,6 +136,11 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
     taken = _taken(connection, student_id, set(ids))
     new: dict[int, Source] = {}
     per_source: dict[Source, Counter[str]] = {source: Counter() for source, _ in batch}
+    bad: dict[Source, list[Reject]] = {source: [] for source in per_source}
+    for source, row in batch:
+        if isinstance(row, Reject):
+            bad[source].append(row)
+    finished = {source for source, row in batch if row is None}
     for (source, _), document_id in zip(incoming, ids, strict=True):
         if document_id in taken or document_id in new:
             per_source[source]["duplicate"] += 1
@@ -147,17 +152,16 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
     if new:
         connection.execute(insert(work), [{"job_id": done.job_id, "document_id": i, "student_id": student_id} for i in new])
     for source, count in per_source.items():
-        bad = [row for other, row in batch if other == source and isinstance(row, Reject)]
-        count["rejected"] = len(bad)
+        count["rejected"] = len(bad[source])
         count["seen"] = sum(count.values())
         if source not in source_ids:
             source_ids[source] = _open_source(connection, done.job_id, source)
         source_id = source_ids[source]
-        if bad:
-            connection.execute(insert(rejects), [{"source_id": source_id, **asdict(row)} for row in bad])
-            done.by_code = dict(Counter(done.by_code) + Counter(row.code for row in bad))
+        if bad[source]:
+            connection.execute(insert(rejects), [{"source_id": source_id, **asdict(row)} for row in bad[source]])
+            done.by_code = dict(Counter(done.by_code) + Counter(row.code for row in bad[source]))
         values = {f"n_{n}": sources.c[f"n_{n}"] + count[n] for n in COUNTED}
-        ended = {"finished_at": now_s()} if any(other == source and row is None for other, row in batch) else {}
+        ended = {"finished_at": now_s()} if source in finished else {}
         connection.execute(update(sources).where(sources.c.id == source_id).values(**values, **ended))
         for n in COUNTED:
             setattr(done, n, getattr(done, n) + count[n])

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, insert, select, text
 
 from suites.discover import Pack
-from suites.types import LEADING as LEADING  # the contract reserves these names; the data dictionary finds them here
 from suites.types import Column, Task
 from workers.tables import views
 

@@ -30,7 +30,7 @@ def upgrade() -> None:
     sa.Column('finished_at', sa.Double(), nullable=True, comment='when the last document was done'),
     sa.Column('n_cancelled', sa.Integer(), nullable=False, comment='documents given up by cancel'),
     sa.Column('n_refused', sa.Integer(), nullable=False, comment='writes of lapsed claims that the fence refused'),
-        sa.Column("message", sa.Text(), nullable=True, comment="why its documents wait, when a student or pack cannot be used"),
+    sa.Column('message', sa.Text(), nullable=True, comment='why its documents wait, when a student or pack cannot be used'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs')),
     sa.UniqueConstraint('name', name=op.f('uq_jobs_name')),
     comment='what users submitted'
