@@ -79,7 +79,9 @@ class Predictor:
             if isinstance(text, Reading):
                 yield text
             elif toks is not None:
-                yield self._answer(document, text, toks, next(logits), given.get(document.id, Given()))
+                answers = next(logits)
+                on_batch()  # rules and heads of a long document take seconds: they begin with a fresh lease
+                yield self._answer(document, text, toks, answers, given.get(document.id, Given()))
                 on_batch()
 
     def _clean(self, document: Document) -> str | Reading:

@@ -137,15 +137,21 @@ def wait_for(home: Settings, job: int, n_done: int) -> None:
 
 
 def test_ctrl_c_stops_all_that_up_started(home: Settings) -> None:
-    """After SIGINT to `up` neither the broker nor a worker process is left, and its socket is gone."""
+    """Under nohup a hang-up ends nothing. After SIGINT to `up` neither the broker nor a worker process is left, and its socket is gone."""
     manage("migrate", home=home)
     env = {**os.environ, "STILLHOUSE_SETTINGS": str(home.home / "settings.toml")}
-    process = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "up"], env=env, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, str(ROOT / "manage.py"), "up"]
+    # a shell that starts the tests in the background has them ignore SIGINT, and what they start; a terminal does not.
+    # Hanging up is ignored, as nohup has it
+    heard = {signal.SIGINT: signal.SIG_DFL, signal.SIGHUP: signal.SIG_IGN}
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: [signal.signal(*pair) for pair in heard.items()])
     assert process.stderr is not None
     assert "Ctrl-C stops them" in process.stderr.readline()
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 2
+    process.send_signal(signal.SIGHUP)
     time.sleep(3)
+    assert process.poll() is None, "hung up on, though nohup was meant to hold it"
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
