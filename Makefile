@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev demo test check lint types format measure docs clean
+.PHONY: help setup setup-dev demo test check lint types format measure results-distillation docs clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
 # torch first and alone: this way a CPU build is taken where one is at hand
 $(VENV)/torch.done:
@@ -35,7 +35,7 @@ setup-dev: $(VENV)/dev.done ## make .venv with what runs and what tests
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
 
-test: setup-dev ## all tests, about six minutes
+test: setup-dev ## all tests, about eight minutes
 	@$(BIN)/python -m pytest
 
 lint: setup-dev ## ruff, and the packs' contract
@@ -52,6 +52,9 @@ format: setup-dev ## lay the code out
 
 measure: setup-dev ## the figures of docs/results (an hour or more; DATA=folder of the real sets)
 	@$(BIN)/python -m tests.bench.main_job --data-root $(or $(DATA),../shared/data)
+
+results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder)
+	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md

@@ -12,24 +12,42 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 
 from pipelines.evaluate import Scores, score_found
+from pipelines.progress import OnProgress, silent
 from suites.discover import Pack
 from suites.types import Example, Finding, Task
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
-def tfidf_scores(pack: Pack, train: Sequence[Example], test: Sequence[Example]) -> Scores:
-    """Scores of one linear model per task, trained on `train` alone, by source of `test`."""
+def tfidf_scores(pack: Pack, train: Sequence[Example], test: Sequence[Example], *, n_resamples: int = 0, on_progress: OnProgress = silent) -> Scores:
+    """Scores of one linear model per task, trained on `train` alone, by source of `test`. A task that it cannot be trained for is left out."""
+    found, trained = tfidf_findings(pack, train, test, on_progress=on_progress)
+    scores = score_found(pack, test, found, n_resamples=n_resamples)
+    return {source: kept for source, by_task in scores.items() if (kept := {t: s for t, s in by_task.items() if t in trained})}
+
+
+def tfidf_findings(
+    pack: Pack, train: Sequence[Example], test: Sequence[Example], *, on_progress: OnProgress = silent
+) -> tuple[list[list[Finding]], frozenset[str]]:
+    """The linear models' findings of each example of `test`, and the tasks that they could be trained for."""
     found: list[list[Finding]] = [[] for _ in test]
-    for task in pack.student_tasks:
+    trained: set[str] = set()
+    for number, task in enumerate(pack.student_tasks, start=1):
         usable = [e for e in train if task.name in e.tasks]
         asked = [i for i, e in enumerate(test) if task.name in e.tasks]
-        if not usable or not asked:
-            continue
-        answer = _spans if task.kind == "spans" else _ranges
-        for i, findings in zip(asked, answer(task, usable, [test[i] for i in asked]), strict=True):
-            found[i] += findings
-    return score_found(pack, test, found)
+        if asked and _is_learnable(task, usable):
+            trained.add(task.name)
+            answer = _spans if task.kind == "spans" else _ranges
+            for i, findings in zip(asked, answer(task, usable, [test[i] for i in asked]), strict=True):
+                found[i] += findings
+        on_progress("TF-IDF + linear", number, len(pack.student_tasks))
+    return found, frozenset(trained)
+
+
+def _is_learnable(task: Task, train: Sequence[Example]) -> bool:
+    """Whether there is something to tell apart: two labels of a choice, any label of the others."""
+    labels = {f.label for e in train for f in e.gold if f.task == task.name}
+    return len(labels) > (task.kind == "choice")
 
 
 def _model(task: Task) -> object:
@@ -50,14 +68,17 @@ def _ranges(task: Task, train: Sequence[Example], test: Sequence[Example]) -> li
     )
     model = _model(task)
     model.fit([text for text, _ in rows], wanted)  # type: ignore[attr-defined]
+    names = task.labels if task.kind == "tags" else model.classes_  # type: ignore[attr-defined]
     answers: list[list[Finding]] = []
     for example in test:
         asked = _asked(task, example)
-        given = model.predict([text for _, text, _ in asked]) if asked else []  # type: ignore[attr-defined]
+        given = model.predict_proba([text for _, text, _ in asked]) if asked else []  # type: ignore[attr-defined]
         answers.append([])
-        for (place, _, _), answer in zip(asked, given, strict=True):
-            labels = [task.labels[k] for k in np.flatnonzero(answer)] if task.kind == "tags" else [str(answer)]
-            answers[-1] += [Finding(task.name, label, 1.0, *place) for label in labels]
+        for (place, _, _), scores in zip(asked, given, strict=True):
+            # what predict() gives: the tags of more than one half, the likeliest label
+            scores = scores[-len(names) :]  # of a single tag the model also gives the score of its absence, first
+            chosen = np.flatnonzero(scores > 0.5) if task.kind == "tags" else [int(np.argmax(scores))]
+            answers[-1] += [Finding(task.name, str(names[k]), float(scores[k]), *place) for k in chosen]
     return answers
 
 
@@ -96,8 +117,8 @@ def _spans(task: Task, train: Sequence[Example], test: Sequence[Example]) -> lis
     answers = []
     for example in test:
         words = list(_WORD.finditer(example.document.text))
-        given = model.predict([_features([w.group() for w in words], i) for i in range(len(words))]) if words else []
-        answers.append(_joined(task, words, given))
+        scores = model.predict_proba([_features([w.group() for w in words], i) for i in range(len(words))]) if words else np.zeros((0, 1))
+        answers.append(_joined(task, words, model.classes_[scores.argmax(axis=1)], scores.max(axis=1)))
     return answers
 
 
@@ -119,17 +140,16 @@ def _features(words: Sequence[str], i: int) -> str:
     return " ".join([f"w={word.lower()}", f"s={shape}", *(f"e={word[-n:].lower()}" for n in (2, 3, 4)), f"b={word[:3].lower()}", *near])
 
 
-def _joined(task: Task, words: Sequence[re.Match[str]], tags: Sequence[str]) -> list[Finding]:
-    found: list[Finding] = []
-    start = end = 0
-    label = ""
-    for word, tag in [*zip(words, tags, strict=True), (None, "O")]:
-        inside = tag.startswith("I-") and tag[2:] == label
-        if label and not inside:
-            found.append(Finding(task.name, label, 1.0, start, end))
-            label = ""
-        if word is not None and tag != "O":
-            if not inside:
-                label, start = tag[2:], word.start()
-            end = word.end()
-    return found
+def _joined(task: Task, words: Sequence[re.Match[str]], tags: Sequence[str], scores: Sequence[float]) -> list[Finding]:
+    """Runs of tags as spans; a span's score is the geometric mean of its words' scores, as the student's is."""
+    runs: list[list[int]] = []
+    for i, tag in enumerate(tags):
+        inside = tag.startswith("I-") and runs and runs[-1][-1] == i - 1 and tags[i - 1][2:] == tag[2:]
+        if inside:
+            runs[-1].append(i)
+        elif tag != "O":
+            runs.append([i])
+    return [
+        Finding(task.name, str(tags[run[0]][2:]), float(np.exp(np.mean(np.log([scores[i] for i in run])))), words[run[0]].start(), words[run[-1]].end())
+        for run in runs
+    ]

@@ -77,6 +77,17 @@ class TextEncoder:
         self.pad_id = self._special("[PAD]")
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
+        self.unknown_id = self._special("[UNK]")
+        self.mask_id = self._special("[MASK]")
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        return (self.pad_id, self.cls_id, self.sep_id, self.unknown_id, self.mask_id)
+
+    @property
+    def pieces(self) -> dict[str, int]:
+        """The vocabulary: each piece's id."""
+        return dict(self._tokenizer.get_vocab())
 
     def _special(self, piece: str) -> int:
         found = self._tokenizer.token_to_id(piece)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import DistilBertConfig, DistilBertModel
+from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertModel
 
+from pipelines.encode import Ints
+from pipelines.vocabulary import write_tokenizer
 from suites.errors import StudentError
 
 Weights = Mapping[str, torch.Tensor]
@@ -29,28 +31,94 @@ _LAYER_PARTS = {
 }
 
 
-def load_encoder(folder: Path, layers: Sequence[int] | Literal["all"] = "all") -> tuple[DistilBertModel, tuple[int, ...]]:
+# BERT's name of a part of the masked-language head -> DistilBERT's
+_MLM_PARTS = {
+    "cls.predictions.transform.dense.weight": "vocab_transform.weight",
+    "cls.predictions.transform.dense.bias": "vocab_transform.bias",
+    "cls.predictions.transform.LayerNorm.weight": "vocab_layer_norm.weight",
+    "cls.predictions.transform.LayerNorm.bias": "vocab_layer_norm.bias",
+    "cls.predictions.bias": "vocab_projector.bias",
+}
+
+Layers = Sequence[int] | Literal["all", "half"]
+
+
+def load_encoder(folder: Path, layers: Layers = "all", kept: Ints | None = None) -> tuple[DistilBertModel, tuple[int, ...]]:
     """A DistilBertModel with the chosen layers of the encoder in `folder`, and their numbers.
 
     With all layers its hidden states equal the original's: BERT's token-type embedding of
-    single texts is constant and is added to every position embedding.
+    single texts is constant and is added to every position embedding. `half` is every second
+    layer, the last one included. `kept` are the rows of the word embeddings that stay.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    weights = load_file(folder / "model.safetensors")
-    weights = {_modern(name): tensor for name, tensor in weights.items()}
+    config, weights = _read(folder)
     is_bert = config["model_type"] == "bert"
-    n_layers = config["num_hidden_layers"] if is_bert else config["n_layers"]
-    chosen = tuple(range(n_layers)) if layers == "all" else tuple(layers)
+    n_layers, _ = shape_of(folder)
+    chosen = chosen_layers(layers, n_layers)
     if not chosen or max(chosen) >= n_layers or min(chosen) < 0:
         raise StudentError(f"{folder}: has layers 0..{n_layers - 1}; layers {list(chosen)} were asked for.", "bad_layers")
     if config.get("hidden_act", config.get("activation", "gelu")) != "gelu":
         raise StudentError(f"{folder}: activation is not gelu, the only one of DistilBERT's graph here.", "bad_source")
     if config.get("layer_norm_eps", 1e-12) != 1e-12:
         raise StudentError(f"{folder}: layer_norm_eps is {config['layer_norm_eps']}; DistilBERT has 1e-12 and no other.", "bad_source")
-    model = DistilBertModel(_config(config, len(chosen), is_bert))
-    model.load_state_dict(_copied(weights, chosen) if is_bert else _renumbered(weights, chosen))
+    state = _copied(weights, chosen) if is_bert else _renumbered(weights, chosen)
+    pad_id = config.get("pad_token_id", 0)
+    if kept is not None:
+        state["embeddings.word_embeddings.weight"] = state["embeddings.word_embeddings.weight"][torch.from_numpy(kept).long()]
+        pad_id = None if pad_id is None else int(np.searchsorted(kept, pad_id))
+    model = DistilBertModel(_config(config, len(chosen), is_bert, len(state["embeddings.word_embeddings.weight"]), pad_id))
+    model.load_state_dict(state)
     model.eval()  # type: ignore[no-untyped-call]
     return model, chosen
+
+
+def load_masked_language_model(folder: Path, layers: Layers = "all", kept: Ints | None = None) -> DistilBertForMaskedLM | None:
+    """The encoder as `load_encoder` gives it, with the masked-language head of its folder.
+
+    None where the folder has none, or one whose output weights are not the word embeddings.
+    """
+    config, weights = _read(folder)
+    is_bert = config["model_type"] == "bert"
+    names = _MLM_PARTS if is_bert else {name: name for name in _MLM_PARTS.values()}
+    if not all(name in weights for name in names):
+        return None
+    outputs = weights.get("cls.predictions.decoder.weight" if is_bert else "vocab_projector.weight")
+    if outputs is not None and not torch.equal(outputs, weights["embeddings.word_embeddings.weight"]):
+        return None
+    encoder, _ = load_encoder(folder, layers, kept)
+    model = DistilBertForMaskedLM(encoder.config)
+    head = {ours: weights[theirs] for theirs, ours in names.items()}
+    if kept is not None:
+        head["vocab_projector.bias"] = head["vocab_projector.bias"][torch.from_numpy(kept).long()]
+    encoder_state = {f"distilbert.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    # the projector's weight is the word embedding itself
+    tied = {"vocab_projector.weight": encoder_state["distilbert.embeddings.word_embeddings.weight"]}
+    model.load_state_dict(encoder_state | head | tied)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def chosen_layers(layers: Layers, n_layers: int) -> tuple[int, ...]:
+    """The numbers of the layers asked for: `half` of 6 are 1, 3, 5 (the last states are the ones that heads read)."""
+    if layers == "half":
+        return tuple(range(n_layers - 1, -1, -2))[::-1]
+    return tuple(range(n_layers)) if layers == "all" else tuple(layers)
+
+
+def shape_of(folder: Path) -> tuple[int, int]:
+    """The numbers of layers and of word pieces of the encoder in a folder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("num_hidden_layers") or config["n_layers"]), int(config["vocab_size"])
+
+
+def hidden_size(folder: Path) -> int:
+    """The width of the hidden states of the encoder in a folder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("hidden_size") or config["dim"])
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config, {_modern(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
 
 
 def _modern(name: str) -> str:
@@ -59,16 +127,16 @@ def _modern(name: str) -> str:
     return bare.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _config(config: Mapping[str, Any], n_layers: int, is_bert: bool) -> DistilBertConfig:
+def _config(config: Mapping[str, Any], n_layers: int, is_bert: bool, n_pieces: int, pad_id: int | None) -> DistilBertConfig:
     names = (
         {"dim": "hidden_size", "hidden_dim": "intermediate_size", "n_heads": "num_attention_heads"}
         if is_bert
         else {"dim": "dim", "hidden_dim": "hidden_dim", "n_heads": "n_heads"}
     )
     return DistilBertConfig(
-        vocab_size=config["vocab_size"],
+        vocab_size=n_pieces,
         max_position_embeddings=config["max_position_embeddings"],
-        pad_token_id=config.get("pad_token_id", 0),
+        pad_token_id=pad_id,
         n_layers=n_layers,
         # no dropout: drawing its masks takes a third of a training step on a CPU (docs/performance.md)
         attention_dropout=0.0,
@@ -99,13 +167,14 @@ def _renumbered(weights: Weights, layers: Sequence[int]) -> dict[str, torch.Tens
     return state
 
 
-def save_encoder(model: DistilBertModel, source: Path, folder: Path, labels: Sequence[str]) -> None:
-    """Saves config.json (with real id2label), model.safetensors and the tokenizer files."""
-    model.config.id2label = dict(enumerate(labels))
-    model.config.label2id = {label: i for i, label in enumerate(labels)}
+def save_encoder(model: DistilBertModel | DistilBertForMaskedLM, source: Path, folder: Path, labels: Sequence[str] = (), kept: Ints | None = None) -> None:
+    """Saves config.json (with real id2label), model.safetensors and the tokenizer of `source`, with its `kept` pieces alone where they are given."""
+    if labels:
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {label: i for i, label in enumerate(labels)}
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors", metadata={"format": "pt"})
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        if (source / name).exists():
-            shutil.copyfile(source / name, folder / name)
+    # a masked-language head shares the word embeddings: safetensors stores no tensor twice
+    state = {name: tensor for name, tensor in model.state_dict().items() if name != "vocab_projector.weight"}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tokenizer(source, folder, kept)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,25 +21,26 @@ from pipelines.calibrate import calibrated
 from pipelines.card import write_card
 from pipelines.compress import export_encoder
 from pipelines.encode import Floats, TextEncoder, padded_length
-from pipelines.encoder import load_encoder, save_encoder
+from pipelines.encoder import hidden_size, save_encoder
 from pipelines.engine import Engine, OpenVinoEngine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
+from pipelines.family import births
 from pipelines.fit import Fitted, StudentNet, TorchEngine, fit, heads_of
 from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
-from pipelines.sources import encoder_folder
+from pipelines.sources import encoder_folder, sha256
+from pipelines.start import UNDISTILLED, Start, distilled_start, start_of
 from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.targets import Encoded, encode_examples
+from pipelines.teach import Teachers, guesses
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
-from suites.hooks import load_hooks
-from suites.types import Example
-
-log = logging.getLogger(__name__)
+from suites.hooks import Hooks, load_hooks
+from suites.types import Document, Example, StudentPlan
 
 # early stop looks at so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
@@ -46,7 +48,14 @@ MAX_DEV = 300
 
 @dataclass(frozen=True, slots=True)
 class FinetuneOptions:
-    """What a user may choose for one fine-tuning. None means: as the pack's manifest says."""
+    """What a user may choose for one fine-tuning. None means: as the pack's manifest says.
+
+    So many `teachers` are fine-tuned first, of seeds `seed`, `seed` + 1, ...; with none the student
+    learns from gold alone. `encoder` is the id of a distilled encoder to start from, or `none`.
+    `unlabelled` are texts that only teachers answer. `size` is `small`: the layers and word pieces of
+    the manifest, or `full`: all of the source's; None: full where neither a teacher nor a distilled
+    encoder makes up for what a small one lacks.
+    """
 
     data_root: Path | None = None
     sources: tuple[str, ...] | None = None
@@ -55,69 +64,191 @@ class FinetuneOptions:
     offline: bool = True
     trusted: tuple[str, ...] = ()
     limit: int | None = None
+    teachers: int = 0
+    encoder: str | None = None
+    unlabelled: tuple[str, ...] = ()
+    size: Literal["small", "full"] | None = None
 
 
 def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: OnProgress = silent) -> Student:
     """Fine-tunes a student and seals it as `students`/PACK/ID. The same input and seed give the same id.
 
-    Nothing appears under its id before it is whole; an interrupted run leaves no student.
+    Its teachers come first, unless students of their very recipe are there already. Nothing appears
+    under its id before it is whole; an interrupted run leaves no student.
     """
-    started = time.monotonic()
-    torch.manual_seed(options.seed)
-    plan = pack.manifest.student
     if not (pack.folder / "card.md").exists():
         raise PackError(f"{pack.folder / 'card.md'} not found: a student's card is made from it. See docs/packs.md.")
-    train, dev = (_read(pack, split, options) for split in ("train", "dev"))
-    source_folder = encoder_folder(plan.source, offline=options.offline)
-    encoder, layers = load_encoder(source_folder, plan.layers)
-    limits = pack.manifest.text
-    if (longest := padded_length(limits.window_tokens)) > encoder.config.max_position_embeddings:
-        reason = f"[text] window_tokens is {limits.window_tokens}, padded to {longest}"
-        there = f"{plan.source} has positions for {encoder.config.max_position_embeddings} tokens"
-        raise PackError(f"Pack {pack.name!r}: {reason}; {there}. Make the windows shorter.")
-    text_encoder = TextEncoder(source_folder)
-    net = StudentNet(encoder, pack.student_tasks)
+    examples = Examples(*(_read(pack, split, options) for split in ("train", "dev")))
+    if _is_full(pack, students, options):
+        return finetuned(teaching_pack(pack), students, examples, replace(options, encoder=UNDISTILLED), (), on_progress)
+    options = replace(options, unlabelled=_unseen(pack, options))
+    teachers = [_teacher(pack, students, examples, options, seed, on_progress) for seed in range(options.seed, options.seed + options.teachers)]
+    return finetuned(pack, students, examples, options, teachers, on_progress)
+
+
+def _unseen(pack: Pack, options: FinetuneOptions) -> tuple[str, ...]:
+    """The unlabelled texts that neither dev nor test holds: a student must not have seen what it is judged on."""
+    if not options.unlabelled:
+        return ()
+    held_out = {e.document.text for split in ("dev", "test") for e in read_examples(pack, split, data_root=options.data_root)}
+    return tuple(text for text in options.unlabelled if text not in held_out)
+
+
+def _is_full(pack: Pack, students: Path, options: FinetuneOptions) -> bool:
+    if options.size is not None:
+        return options.size == "full"
+    return not options.teachers and distilled_start(pack, students, options.encoder, offline=options.offline) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What a student is fitted on, and what its epochs, temperatures and thresholds are chosen on."""
+
+    train: list[Example]
+    dev: list[Example]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all texts and gold."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.dev):
+            for e in split:
+                digest.update(repr((e.source, e.document.text, e.gold, sorted(e.tasks))).encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+
+def finetuned(
+    pack: Pack, students: Path, examples: Examples, options: FinetuneOptions, teachers: Sequence[Student] = (), on_progress: OnProgress = silent
+) -> Student:
+    """As `finetune`, from given examples and teachers."""
+    started = time.monotonic()
+    torch.manual_seed(options.seed)
+    plan, limits = pack.manifest.student, pack.manifest.text
     hooks, rules = load_hooks(pack, options.trusted), Rules(None, pack.manifest.language)
-    stopping = _capped(dev)
-
-    def predictor(heads: Sequence[Head]) -> Predictor:
-        return Predictor(pack, heads, text_encoder, TorchEngine(net.encoder, text_encoder.pad_id), rules, hooks, limits)
-
-    def dev_score(trained: StudentNet) -> float:
-        return mean_score(predictor(heads_of(trained)), stopping)
-
-    encoded = encode_examples(train, pack.student_tasks, text_encoder, limits, hooks.clean)
-    epochs = options.epochs or (plan.epochs if {e.source for e in train} == {"samples"} else plan.data_epochs)
-    fitted = fit(net, encoded, plan, epochs=epochs, pad_id=text_encoder.pad_id, seed=options.seed, dev_score=dev_score, on_progress=on_progress)
-
     making = _making_folder(students / pack.name)
     try:
+        texts = [e.document.text for e in examples.train]
+        start = start_of(pack, students, making, texts, choice=options.encoder, offline=options.offline)
+        _check_windows(pack, start)
+        text_encoder = TextEncoder(making)
+        net = StudentNet(start.encoder, pack.student_tasks)
+
+        def dev_score(trained: StudentNet) -> float:
+            engine = TorchEngine(trained.encoder, text_encoder.pad_id, rough=True)
+            return mean_score(Predictor(pack, heads_of(trained), text_encoder, engine, rules, hooks, limits), _capped(examples.dev))
+
+        encoded = encode_examples(examples.train, pack.student_tasks, text_encoder, limits, hooks.clean)
+        lessons: Sequence[Encoded] = encoded
+        if teachers:
+            lessons = _taught(pack, teachers, examples.train, text_encoder, options, hooks, net, on_progress)
+            start_heads(net, teachers[0].heads)
+        epochs = options.epochs or _epochs(plan, examples.train, taught=bool(teachers))
+        fitted = fit(net, lessons, plan, epochs=epochs, pad_id=text_encoder.pad_id, seed=options.seed, dev_score=dev_score, on_progress=on_progress)
         first_choice = next((t for t in pack.student_tasks if t.kind == "choice"), pack.student_tasks[0])
-        save_encoder(net.encoder, source_folder, making, first_choice.labels)
+        save_encoder(net.encoder, start.folder, making, first_choice.labels, start.kept)
         export_encoder(making)
         lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
         engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
-        held_out = encode_examples(dev, pack.student_tasks, text_encoder, limits, hooks.clean)
+        held_out = encode_examples(examples.dev, pack.student_tasks, text_encoder, limits, hooks.clean)
         heads = calibrated(heads_of(net), held_out, _states(engine, held_out), lexicons)
         birth = Birth(
             pack=pack.name,
             pack_version=pack.manifest.version,
             pack_digest=pack.digest,
             source=plan.source,
-            layers=layers,
+            layers=start.layers,
+            vocabulary=len(text_encoder.pieces),
+            encoder=start.distilled,
             seed=options.seed,
-            data=tuple(sorted({e.source for e in train})),
-            text=pack.manifest.text,
+            data=tuple(sorted({e.source for e in examples.train})),
+            recipe=recipe(pack, examples, options, start.distilled),
+            teachers=tuple(t.id for t in teachers),
+            text=limits,
             tasks=tuple(pack.student_tasks),
         )
         write_heads(making, birth, heads)
-        _write_training(making, fitted, train, dev, time.monotonic() - started)
+        _write_training(making, fitted, examples, time.monotonic() - started)
         folder = _named(making, seal(making, pack.name))
     finally:
         shutil.rmtree(making, ignore_errors=True)
     student = load_student(folder)
     write_card(pack, student)
     return student
+
+
+def recipe(pack: Pack, examples: Examples, options: FinetuneOptions, encoder: str) -> str:
+    """What a student is made of besides its teachers and its seed, as 12 hex digits: with these the same, so is the student."""
+    hooks, weights = pack.folder / "hooks.py", encoder_folder(pack.manifest.student.source, offline=options.offline) / "model.safetensors"
+    files = [sha256(path) if path.exists() else "" for path in (hooks, weights)]
+    unlabelled = hashlib.sha256("\0".join(options.unlabelled).encode(errors="surrogatepass")).hexdigest()
+    made_of = (pack.manifest.student, pack.manifest.text, tuple(pack.student_tasks), options.epochs, options.trusted, encoder, files, unlabelled)
+    return hashlib.sha256(f"{examples.digest} {made_of!r}".encode()).hexdigest()[:12]
+
+
+def teaching_pack(pack: Pack) -> Pack:
+    """The pack as its teachers and full students are made: all layers and pieces of the teacher's source."""
+    plan = pack.manifest.student
+    its_own = {"source": plan.teacher or plan.source, "layers": "all", "vocabulary": None, "teacher": None, "learning_rate": plan.teacher_learning_rate}
+    return replace(pack, manifest=pack.manifest.model_copy(update={"student": plan.model_copy(update=its_own)}))
+
+
+def _teacher(pack: Pack, students: Path, examples: Examples, options: FinetuneOptions, seed: int, on_progress: OnProgress) -> Student:
+    """The teacher of a seed: one of the same recipe that is there, or a new one."""
+    asked = replace(options, teachers=0, encoder=UNDISTILLED, seed=seed, unlabelled=())
+    wanted = recipe(teaching_pack(pack), examples, asked, "")
+    for student_id, birth in births(students, pack.name).items():
+        if (birth.recipe, birth.seed, birth.teachers) == (wanted, seed, ()):
+            try:
+                return load_student(students / pack.name / student_id)
+            except StudentError:
+                continue  # a damaged one teaches no one
+    return finetuned(teaching_pack(pack), students, examples, asked, (), _named_progress("teacher", on_progress))
+
+
+def _named_progress(who: str, on_progress: OnProgress) -> OnProgress:
+    return lambda what, done, total: on_progress(f"{who}: {what}", done, total)
+
+
+def _taught(
+    pack: Pack,
+    teachers: Sequence[Student],
+    train: Sequence[Example],
+    encoder: TextEncoder,
+    options: FinetuneOptions,
+    hooks: Hooks,
+    net: StudentNet,
+    on_progress: OnProgress,
+) -> list[Encoded]:
+    """The train examples and the unlabelled texts with their teachers' answers to every task."""
+    unlabelled = [Example(Document(f"unlabelled/{i}", text), (), frozenset(), "unlabelled") for i, text in enumerate(options.unlabelled)]
+    examples = [*train, *unlabelled]
+    guessed = guesses(pack, teachers[0], examples, on_progress, options.trusted)
+    encoded = encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text, hooks.clean, guessed)
+    same_size = hidden_size(teachers[0].folder) == net.encoder.config.dim
+    return Teachers(teachers, encoder, states=same_size).teach(encoded, on_progress)
+
+
+def start_heads(net: StudentNet, heads: Sequence[Head]) -> None:
+    """Gives the net's heads the weights of a teacher's, where the sizes agree: its states are to become the teacher's."""
+    for head in heads:
+        layer = net.heads[head.task.name]
+        if layer.weight.shape == head.weight.shape:
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(head.weight))  # type: ignore[operator]
+                layer.bias.copy_(torch.from_numpy(head.bias))  # type: ignore[operator]
+
+
+def _epochs(plan: StudentPlan, train: Sequence[Example], *, taught: bool) -> int:
+    if {e.source for e in train} == {"samples"}:
+        return plan.epochs
+    return plan.taught_epochs if taught else plan.data_epochs
+
+
+def _check_windows(pack: Pack, start: Start) -> None:
+    limits, there = pack.manifest.text, start.encoder.config.max_position_embeddings
+    if (longest := padded_length(limits.window_tokens)) > there:
+        reason = f"[text] window_tokens is {limits.window_tokens}, padded to {longest}"
+        raise PackError(f"Pack {pack.name!r}: {reason}; {pack.manifest.student.source} has positions for {there} tokens. Make the windows shorter.")
 
 
 def mean_score(predictor: Predictor, examples: Sequence[Example]) -> float:
@@ -171,9 +302,9 @@ def _named(making: Path, student_id: str) -> Path:
     return folder
 
 
-def _write_training(folder: Path, fitted: Fitted, train: Sequence[Example], dev: Sequence[Example], seconds: float) -> None:
+def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float) -> None:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, examples in (("train", train), ("dev", dev)):
+    for name, examples in (("train", read.train), ("dev", read.dev)):
         for source, n in Counter(e.source for e in examples).items():
             counts[source][name] = n
     record = {

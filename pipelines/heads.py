@@ -11,27 +11,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.encode import Floats, Tokens
+from pipelines.encode import Floats, Ints, Tokens
 from pipelines.lexicon import Lexicon
 from suites.types import Finding, Task
+
+Flags = npt.NDArray[np.bool_]
+# a found span in words: first, last, number of its label
+Run = tuple[int, int, int]
+LIKELY = 0.5
+NEAREST = 1e-6  # a share nearer to 0 or 1 has the logit of this one: a few such would outweigh all others
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """One task's linear layer. Shapes: weight (n_outputs, hidden), bias (n_outputs,).
 
-    `temperature` divides the logits (Guo et al. 2017, arXiv:1706.04599). A tag is given when its
-    score reaches `threshold`. `lexicon`, where there is one, adds to the logits of a range what its
-    word pieces say by themselves.
+    What follows is fitted on dev (`calibrate`). `temperature` divides the logits (Guo et al. 2017,
+    arXiv:1706.04599). `platt`, a and b, make of the raw score s of a span, or of a tag that is likely,
+    its chance to be right, sigmoid(a logit(s) + b); without it the raw score stands. `thresholds`,
+    one a label, decide what is given (`given`); the usual ones give the likeliest label, a tag from
+    0.5 on and every span found. `abstain` says what a wrong answer costs, a human's look costing 1: row k is of giving
+    label k, its columns are the label that is true instead, shape (n_labels, n_labels); for tags and
+    spans the one column is of k being wrong, shape (n_labels, 1). `n_answers` of dev were looked at.
+
+    `lexicon`, where there is one, adds to the logits of a range what its word pieces say by themselves.
     """
 
     task: Task
     weight: Floats
     bias: Floats
     temperature: float = 1.0
-    threshold: float = 0.5
     lexicon: Lexicon | None = None
+    platt: tuple[float, float] | None = None
+    thresholds: tuple[float, ...] = ()
+    abstain: tuple[tuple[float, ...], ...] | None = None
+    n_answers: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.thresholds:
+            object.__setattr__(self, "thresholds", usual_thresholds(self.task))
+
+
+def usual_thresholds(task: Task) -> tuple[float, ...]:
+    """One threshold a label where no costs are stated: a half, and 0 for spans, which keeps all that are found."""
+    return (0.0 if task.kind == "spans" else LIKELY,) * len(task.labels)
 
 
 def n_outputs(task: Task) -> int:
@@ -68,47 +93,101 @@ def answer_ranges(head: Head, token_logits: Floats, tokens: Tokens, ranges: list
     logits = pooled(token_logits, places) + head.bias
     if head.lexicon is not None:
         logits += head.lexicon.logits(tokens.ids, places)
-    if head.task.kind == "choice":
-        scores = softmax(logits / head.temperature)
-        best = scores.argmax(axis=1)
-        return [_finding(head.task, int(k), scores[i, k], a, b) for i, ((a, b), k) in enumerate(zip(ranges, best, strict=True))]
-    scores = sigmoid(logits / head.temperature)
-    rows, labels = np.nonzero(scores >= head.threshold)
-    return [_finding(head.task, int(k), scores[i, k], *ranges[i]) for i, k in zip(rows, labels, strict=True)]
+    scores = range_scores(head.task, logits / head.temperature, head.platt)
+    look = unsure(head, scores)
+    rows, labels = np.nonzero(given(head.task, scores, head.thresholds))
+    return [_finding(head.task, int(k), scores[i, k], *ranges[i], look[i, k]) for i, k in zip(rows, labels, strict=True)]
+
+
+def range_scores(task: Task, logits: Floats, platt: tuple[float, float] | None = None) -> Floats:
+    """The chance of each label of a choice or tags task. Shape of both: (n_ranges, n_labels).
+
+    Likely tags, of 0.5 or more, are scaled by themselves and stay likely: the temperature of a tags
+    task is ruled by the many tags that are far from being given.
+    """
+    if task.kind == "choice":
+        return softmax(logits)
+    scores = sigmoid(logits)
+    return np.where(scores >= LIKELY, np.maximum(chance_right(scores, platt), np.float32(LIKELY)), scores)
+
+
+def given(task: Task, scores: Floats, thresholds: Sequence[float]) -> Flags:
+    """Which labels are given. Shape: (n_ranges, n_labels), as `scores`.
+
+    A tag or span is given when its score reaches its label's threshold. Of a choice the label is
+    given whose score is the largest multiple of its threshold. The thresholds of a choice add up to
+    1 where costs are stated: there no label is better than another. With two labels that is the same
+    rule as for tags: p / t >= (1 - p) / (1 - t) holds just where p >= t.
+    """
+    if task.kind != "choice":
+        return np.asarray(scores >= np.asarray(thresholds))
+    best = (scores / np.asarray(thresholds)).argmax(axis=1)
+    return np.asarray(best[:, None] == np.arange(len(thresholds)))
+
+
+def unsure(head: Head, scores: Floats) -> Flags:
+    """Which labels, were they given, would be expected to cost more than a human's look (Chow 1970). Shape: (n_ranges, n_labels), as `scores`."""
+    if head.abstain is None:
+        return np.zeros((len(scores), len(head.task.labels)), np.bool_)
+    costs = np.asarray(head.abstain)
+    expected = scores @ costs.T if head.task.kind == "choice" else (1.0 - scores) * costs[:, 0]
+    return np.asarray(expected > 1.0)
 
 
 def answer_spans(head: Head, token_logits: Floats, tokens: Tokens) -> list[Finding]:
-    """Findings of a spans task: the best tag of each word's first piece, runs joined.
-
-    A span's score is the geometric mean of its words' tag scores. I-x that follows no x begins a
-    span, as in the usual conlleval reading.
-    """
+    """Findings of a spans task: the best tag of each word's first piece, runs joined."""
     if not len(tokens):
         return []
     first = np.flatnonzero(np.diff(tokens.words, prepend=-2))
-    scores = softmax((token_logits[first] + head.bias) / head.temperature)
-    best = scores.argmax(axis=1)
-    last_pieces = np.append(first[1:], len(tokens)) - 1
-    findings: list[Finding] = []
-    run: list[int] = []
-    for word in np.flatnonzero(best):
-        label, begins = (best[word] - 1) // 2, best[word] % 2 == 1
-        continues = run and word == run[-1] + 1 and not begins and (best[run[0]] - 1) // 2 == label
-        if not continues and run:
-            findings.append(_span(head.task, run, best, scores, tokens, first, last_pieces))
-            run = []
-        run.append(int(word))
-    if run:
-        findings.append(_span(head.task, run, best, scores, tokens, first, last_pieces))
-    return findings
+    last = np.append(first[1:], len(tokens)) - 1
+    chances = softmax((token_logits[first] + head.bias) / head.temperature)
+    spans = runs(chances.argmax(axis=1))
+    scores = chance_right(raw_scores(chances, spans), head.platt)[:, None]
+    kept, look = given(head.task, scores, head.thresholds), unsure(head, scores)
+    return [
+        _finding(head.task, label, scores[i, 0], int(tokens.starts[first[begin]]), int(tokens.ends[last[end]]), look[i, label])
+        for i, (begin, end, label) in enumerate(spans)
+        if kept[i, label]
+    ]
 
 
-def _span(task: Task, run: list[int], best: np.ndarray, scores: Floats, tokens: Tokens, first: np.ndarray, last: np.ndarray) -> Finding:
-    score = float(np.exp(np.mean(np.log(scores[run, best[run]]))))
-    start, end = int(tokens.starts[first[run[0]]]), int(tokens.ends[last[run[-1]]])
-    return _finding(task, int((best[run[0]] - 1) // 2), score, start, end)
+def runs(tags: Ints) -> list[Run]:
+    """The spans that BIO tags of words mean. I-x that follows no x begins a span, as in the usual conlleval reading."""
+    found: list[Run] = []
+    for word in np.flatnonzero(tags):
+        place, label, begins = int(word), int(tags[word] - 1) // 2, tags[word] % 2 == 1
+        if found and not begins and found[-1][1:] == (place - 1, label):
+            found[-1] = (found[-1][0], place, label)
+        else:
+            found.append((place, place, label))
+    return found
 
 
-def _finding(task: Task, label: int, score: float, start: int, end: int) -> Finding:
+def raw_scores(chances: Floats, spans: Sequence[Run]) -> Floats:
+    """How sure the tags of words are of each span. Shapes: chances (n_words, n_outputs), result (n_spans,).
+
+    The geometric mean of its words' best tags, times the chance that the next word does not go on
+    with it: wrong spans are mostly right in part, and end too early. Figures: docs/distillation.md.
+    """
+    scores = []
+    for begin, end, label in spans:
+        inside = chances[begin : end + 1].max(axis=1)
+        goes_on = chances[end + 1, 2 * label + 2] if end + 1 < len(chances) else 0.0
+        scores.append(np.exp(np.mean(np.log(inside))) * (1.0 - goes_on))
+    return np.asarray(scores, np.float32)
+
+
+def chance_right(raw: Floats, platt: tuple[float, float] | None) -> Floats:
+    """Raw scores as the chance to be right (Platt 1999), or as they are."""
+    return raw if platt is None else sigmoid(platt[0] * logit(raw) + platt[1])
+
+
+def logit(shares: Floats) -> Floats:
+    """The inverse of `sigmoid`, finite for 0 and 1 too."""
+    held = np.clip(np.asarray(shares, np.float64), NEAREST, 1.0 - NEAREST)
+    return np.asarray(np.log(held / (1.0 - held)), np.float32)
+
+
+def _finding(task: Task, label: int, score: float, start: int, end: int, look: np.bool_) -> Finding:
     # four digits: more would be noise of the arithmetic, and would differ between machines
-    return Finding(task.name, task.labels[label], round(float(score), 4), start, end)
+    return Finding(task.name, task.labels[label], round(float(score), 4), start, end, unsure=bool(look))

@@ -28,7 +28,11 @@ SUMS = "SHA256SUMS"
 
 
 class Birth(BaseModel):
-    """student.json: what the student was made from, and what it answers."""
+    """student.json: what the student was made from, and what it answers.
+
+    `vocabulary` counts its word pieces, `encoder` is the distilled encoder that it started from or
+    empty, `teachers` are ids of students of the same pack. Students of equal `recipe` and seed are equal.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,10 +41,26 @@ class Birth(BaseModel):
     pack_digest: str
     source: str
     layers: tuple[int, ...]
+    vocabulary: int | None = None
+    encoder: str = ""
     seed: int
     data: tuple[str, ...]
+    recipe: str = ""
+    teachers: tuple[str, ...] = ()
     text: TextLimits
     tasks: tuple[Task, ...]
+
+
+class Calibration(BaseModel):
+    """One task's entry in calibration.json: what `calibrate` fitted on dev, as `Head` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float
+    thresholds: tuple[float, ...]
+    platt: tuple[float, float] | None
+    abstain: tuple[tuple[float, ...], ...] | None
+    n_answers: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
             arrays[f"{head.task.name}.lexicon.weights"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
             arrays[f"{head.task.name}.lexicon.bias"] = np.ascontiguousarray(head.lexicon.bias, np.float32)
     save_file(arrays, folder / "heads.safetensors")
-    calibration = {h.task.name: {"temperature": h.temperature, "threshold": h.threshold} for h in heads}
+    calibration = {h.task.name: {name: getattr(h, name) for name in Calibration.model_fields} for h in heads}
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
     (folder / "student.json").write_text(birth.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -106,10 +126,11 @@ def load_student(folder: Path) -> Student:
     return Student(student_id, folder, birth, heads)
 
 
-def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, float]) -> Head:
+def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, object]) -> Head:
     pieces = arrays.get(f"{task.name}.lexicon.pieces")
     lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weights"], arrays[f"{task.name}.lexicon.bias"])
-    return Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], calibration["temperature"], calibration["threshold"], lexicon)
+    fitted = Calibration.model_validate(calibration)
+    return Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], lexicon=lexicon, **dict(fitted))
 
 
 def check_fits(student: Student, pack: Pack) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens
 from pipelines.heads import n_outputs
 from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
+
+Halves = npt.NDArray[np.float16]
 
 IGNORED = -100  # torch's label of a position without loss
 
@@ -22,20 +25,29 @@ class Target:
     Ranges tasks: `ranges` are token ranges; `wanted` holds a label number a range (choice) or a
     row of zeros and ones (tags). Span tasks: `wanted` is a BIO tag number a token, IGNORED where
     the token is not the first piece of its word; `ranges` is empty.
+
+    `soft` is what teachers answer there: probabilities, shape (n_ranges, n_outputs), for spans
+    (n_tokens, n_outputs). Without `gold`, `wanted` is a teacher's guess and has no loss of its own.
     """
 
     ranges: tuple[slice, ...]
     wanted: Ints | Floats
+    soft: Floats | None = None
+    gold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example ready to train on."""
+    """One example ready to train on.
+
+    `states` are a teacher's hidden states of each window, shape of each: (len(row), hidden).
+    """
 
     source: str
     inputs: Inputs
     n_tokens: int
     targets: dict[str, Target]
+    states: tuple[Halves, ...] = ()
 
     @property
     def ids(self) -> Ints:
@@ -44,11 +56,24 @@ class Encoded:
         return np.concatenate(kept)
 
 
-def encode_examples(examples: Sequence[Example], tasks: Sequence[Task], encoder: TextEncoder, limits: TextLimits, clean: Clean) -> list[Encoded]:
-    """The examples as arrays, in order. Their texts pass the pack's `clean` first, as they do when they are read."""
+def encode_examples(
+    examples: Sequence[Example],
+    tasks: Sequence[Task],
+    encoder: TextEncoder,
+    limits: TextLimits,
+    clean: Clean,
+    guessed: Sequence[Sequence[Finding]] | None = None,
+) -> list[Encoded]:
+    """The examples as arrays, in order. Their texts pass the pack's `clean` first, as they do when they are read.
+
+    `guessed[i]` are a teacher's findings of example i: the targets, without gold, of the tasks that it does not annotate.
+    """
     encoded = []
-    for example, tokens in zip(examples, encoder.tokens([clean(e.document.text) for e in examples]), strict=True):
+    for i, (example, tokens) in enumerate(zip(examples, encoder.tokens([clean(e.document.text) for e in examples]), strict=True)):
         targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}
+        if guessed is not None:
+            guess = replace(example, gold=tuple(guessed[i]))
+            targets |= {t.name: replace(_target(t, guess, tokens), gold=False) for t in tasks if t.name not in example.tasks}
         encoded.append(Encoded(example.source, encoder.inputs(tokens, limits), len(tokens), targets))
     return encoded
 

@@ -68,6 +68,7 @@ def _is_storable(finding: Finding) -> bool:
     """Whether every store takes the finding's forms: refused there, one document would fail its neighbours for ever."""
     return (
         finding.source in SOURCES
+        and isinstance(finding.unsure, bool)
         and (finding.value is None or _is_text(finding.value))
         and (finding.unit is None or (_is_text(finding.unit) and len(finding.unit) <= UNIT_CHARS))
         and (finding.number is None or _is_number(finding.number))

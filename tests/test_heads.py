@@ -6,21 +6,23 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.calibrate import abstain
 from pipelines.encode import Floats, TextEncoder, Tokens
-from pipelines.heads import Head, answer_ranges, answer_spans, n_outputs, pooled, sigmoid, softmax
+from pipelines.heads import Head, answer_ranges, answer_spans, chance_right, logit, n_outputs, pooled, sigmoid, softmax
 from pipelines.predict import make_predictor
 from pipelines.rules import Rules
 from pipelines.student import Student
 from pipelines.targets import IGNORED, bio_tags
 from suites.discover import Pack, find_pack
 from suites.samples import read_samples
-from suites.types import Document, Finding, Task
+from suites.types import Cost, Document, Finding, Task
 
 SPANS = Task(name="things", kind="spans", labels=("A", "B", "C"), question="Which things are named?")
 CHOICE = Task(name="mood", kind="choice", labels=("glad", "sad", "none"), question="Which mood is it?")
@@ -48,7 +50,7 @@ def tagged_texts(draw: st.DrawFn) -> tuple[Tokens, list[Finding]]:
     return tokens, spans
 
 
-def head(task: Task, seed: int = 1, **options: float) -> Head:
+def head(task: Task, seed: int = 1, **options: Any) -> Head:
     rng = np.random.default_rng(seed)
     return Head(task, rng.normal(size=(n_outputs(task), HIDDEN)).astype(np.float32), rng.normal(size=n_outputs(task)).astype(np.float32), **options)
 
@@ -95,6 +97,84 @@ def test_a_span_score_is_the_geometric_mean_of_its_words() -> None:
     assert (found.start, found.end, found.score) == (0, 5, pytest.approx(np.sqrt(0.4), abs=1e-4))
 
 
+def test_a_span_that_may_go_on_is_less_sure() -> None:
+    """A span of a word tagged with 0.8, before a word that goes on with it by 0.3, has the score 0.8 times 0.7."""
+    logits = np.log(np.array([[0.1, 0.8, 0.1], [0.6, 0.1, 0.3]], np.float32))
+    task = SPANS.model_copy(update={"labels": ("A",)})
+    (found,) = answer_spans(Head(task, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), logits, tokens_of([1, 1]))
+    assert (found.start, found.end, found.score) == (0, 2, pytest.approx(0.8 * 0.7, abs=1e-4))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_scaling_spans_changes_their_scores_alone(seed: int) -> None:
+    """With a and b the same spans are found, scored sigmoid(a logit(s) + b); 1 and 0 leave the scores."""
+    tokens = tokens_of([1] * 30)
+    made = head(SPANS)
+    logits = states(30, seed) @ made.weight.T
+    plain, same, scaled = (answer_spans(replace(made, platt=platt), logits, tokens) for platt in (None, (1.0, 0.0), (0.5, -1.0)))
+    assert [replace(f, score=0.0) for f in plain] == [replace(f, score=0.0) for f in scaled]
+    np.testing.assert_allclose([f.score for f in same], [f.score for f in plain], atol=1e-4)
+    for before, after in zip(plain, scaled, strict=True):
+        if before.score < 0.98:  # near 1 the fourth digit of a score decides its logit's second
+            assert after.score == pytest.approx(1 / (1 + np.exp(1.0 - 0.5 * np.log(before.score / (1 - before.score)))), abs=3e-4)
+
+
+def test_a_share_and_its_logit() -> None:
+    """`logit` undoes `sigmoid`, and 0 and 1 have finite logits."""
+    shares = np.array([0.01, 0.5, 0.99], np.float32)
+    np.testing.assert_allclose(sigmoid(logit(shares)), shares, rtol=1e-5)
+    assert np.isfinite(logit(np.array([0.0, 1.0], np.float32))).all()
+    assert chance_right(shares, None) is shares
+
+
+def costly(task: Task, cost: Cost) -> Task:
+    return task.model_copy(update={"cost": {"*": cost}})
+
+
+LOOK = Cost(false_positive=2.0, false_negative=2.0, review=0.5)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_unsure_tags_are_those_of_the_band(seed: int) -> None:
+    """A given tag is unsure just where 1 - p > review / fp; below the threshold none is given, in the band or not."""
+    tokens = tokens_of([1] * 40)
+    ranges = [(int(a), int(b)) for a, b in zip(tokens.starts, tokens.ends, strict=True)]
+    made = head(costly(TAGS, LOOK), abstain=abstain(costly(TAGS, LOOK)))
+    found = answer_ranges(made, states(40, seed) @ made.weight.T, tokens, ranges)
+    assert all(f.score >= 0.5 for f in found)
+    assert [f.unsure for f in found if abs(f.score - 0.75) > 1e-3] == [f.score < 0.75 for f in found if abs(f.score - 0.75) > 1e-3]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_an_unsure_choice_costs_more_than_a_look(seed: int) -> None:
+    """A choice is unsure just where the chances of the other labels, each times what missing it costs, add up to more than a look."""
+    tokens = tokens_of([1] * 40)
+    ranges = [(int(a), int(b)) for a, b in zip(tokens.starts, tokens.ends, strict=True)]
+    task = CHOICE.model_copy(update={"cost": {"*": Cost(review=0.3), "sad": Cost(false_negative=4.0, review=0.3)}})
+    made = head(task, abstain=abstain(task))
+    logits = states(40, seed) @ made.weight.T
+    chances = softmax(logits + made.bias)
+    for finding, row in zip(answer_ranges(made, logits, tokens, ranges), chances, strict=True):
+        expected = sum(p * miss for p, miss, label in zip(row, (1.0, 4.0, 1.0), task.labels, strict=True) if label != finding.label)
+        if abs(expected - 0.3) > 1e-3:
+            assert finding.unsure == (expected > 0.3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_spans_with_costs_are_dropped_or_unsure(seed: int) -> None:
+    """Of spans with costs those below the threshold go, and of the rest those are unsure whose 1 - p > review / fp; without costs all stay, sure."""
+    tokens = tokens_of([1] * 40)
+    plain = head(SPANS)
+    logits = states(40, seed) @ plain.weight.T
+    made = replace(plain, task=costly(SPANS, LOOK), thresholds=(0.5, 0.0, 0.5), abstain=abstain(costly(SPANS, LOOK)))
+    everything = answer_spans(plain, logits, tokens)
+    assert not any(f.unsure for f in everything)
+    near = [f for f in everything if min(abs(f.score - 0.5), abs(f.score - 0.75)) < 1e-3]
+    kept = [replace(f, unsure=f.score < 0.75) for f in everything if f.label == "B" or f.score >= 0.5]
+    if not near:
+        assert answer_spans(made, logits, tokens) == kept
+
+
 def test_a_document_is_the_mean_of_its_sentences(toy_pack: Pack, tiny_encoder: Path) -> None:
     """A document's logits are the mean of its sentences' logits, weighted by their tokens, to 1e-5."""
     encoder, rules = TextEncoder(tiny_encoder), Rules()
@@ -126,13 +206,13 @@ def test_a_choice_is_one_answer_a_range(seed: int, temperature: float) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.5, 0.9]))
 def test_a_tag_is_given_from_its_threshold_on(seed: int, threshold: float) -> None:
-    """The tags given are those whose score reaches the head's threshold."""
+    """The tags given are those whose score reaches their label's threshold."""
     tokens = tokens_of([1] * 5)
-    made = head(TAGS, threshold=threshold)
+    made = head(TAGS, thresholds=(threshold, 0.5))
     logits = 2 * states(5, seed) @ made.weight.T
     found = answer_ranges(made, logits, tokens, [(0, int(tokens.ends[-1]))])
     scores = sigmoid(pooled(logits, [slice(0, 5)]) + made.bias)[0]
-    assert {f.label for f in found} == {label for label, score in zip(TAGS.labels, scores, strict=True) if score >= threshold}
+    assert {f.label for f in found} == {label for label, score, t in zip(TAGS.labels, scores, (threshold, 0.5), strict=True) if score >= t}
 
 
 @pytest.mark.filterwarnings("error")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 OURS = ("suites", "pipelines", "workers")
-TRAINING = {"torch", "transformers", "sklearn"}
+TRAINING = {"torch", "transformers", "sklearn", "matplotlib"}
 SERVERS = {"celery", "kombu", "redis", "sqlalchemy", "alembic"}
-INFERENCE = ("predict", "engine", "encode", "heads", "lexicon", "rules", "student", "compress", "release", "sources", "progress")
+INFERENCE = ("predict", "engine", "encode", "heads", "lexicon", "rules", "student", "compress", "gate", "release", "sources", "progress")
 
 
 @cache

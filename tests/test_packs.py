@@ -260,6 +260,7 @@ def test_a_finding_that_can_be_stored_is_legal(toy_pack: Pack, number: float | N
         {"number": True},
         {"number": "3"},
         {"source": "somebody else"},
+        {"unsure": 1},
         {"score": float("nan")},
     ],
     ids=str,

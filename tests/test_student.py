@@ -17,6 +17,7 @@ from pipelines.encoder import load_encoder, save_encoder
 from pipelines.engine import OpenVinoEngine
 from pipelines.finetune import FinetuneOptions, finetune
 from pipelines.fit import StudentNet, heads_of
+from pipelines.heads import Head
 from pipelines.lexicon import Lexicon
 from pipelines.predict import Predictor, make_predictor
 from pipelines.rules import Rules
@@ -49,7 +50,14 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
         torch.nn.init.normal_(head.weight, std=0.3)
     rng = np.random.default_rng(3)
     lexicon = Lexicon(np.arange(5000, dtype=np.int32), rng.normal(size=(5000, 2)).astype(np.float32), rng.normal(size=2).astype(np.float32))
-    heads = [replace(h, temperature=1.5, threshold=0.4, lexicon=lexicon if h.task.name == "topic" else None) for h in heads_of(net)]
+
+    def fitted(head: Head) -> Head:
+        n = len(head.task.labels)
+        looks = ((2.5,) * (n if head.task.kind == "choice" else 1),) * n
+        added = lexicon if head.task.name == "topic" else None
+        return replace(head, temperature=1.5, platt=(0.9, -0.2), thresholds=(0.4, 0.3, 0.6)[:n], abstain=looks, n_answers=40, lexicon=added)
+
+    heads = [fitted(h) for h in heads_of(net)]
     save_encoder(net.encoder, tiny_encoder, tmp_path, ["a"])
     engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0)
     limits = toy_pack.manifest.text
@@ -65,6 +73,7 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
         assert (student.id, student.birth) == (sealed, birth)
         assert findings(make_predictor(toy_pack, student), toy_pack) == before
     assert {f.task for found in before for f in found} == set(toy_pack.tasks)
+    assert {f.unsure for found in before for f in found if f.source == "student"} == {True, False}
 
 
 def test_a_finetuned_student_loads_as_it_was(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:

@@ -1,8 +1,8 @@
-"""Types of command-line arguments."""
+"""Command-line arguments that verbs share, and their types."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 
 
 def positive(text: str) -> int:
@@ -10,3 +10,11 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
+
+
+def add_common(parser: ArgumentParser, *, again: bool = False) -> None:
+    """Adds --json and --debug. `again`: to a sub-verb, which leaves what its verb was given."""
+    default: object = SUPPRESS if again else False
+    shown = "one JSON object on stdout: {ok, command, data | error}, and `more` where --limit cuts"
+    parser.add_argument("--json", action="store_true", default=default, help=shown)
+    parser.add_argument("--debug", action="store_true", default=default, help="show the traceback of an error")

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from suites.errors import RunError, StillhouseError, UsageError, unknown
+from workers.arguments import add_common
 from workers.verbs import Part
 
 # verb -> one line for --help, in the order of a student's and a document's life. The module is
@@ -19,9 +20,12 @@ VERBS = {
     "packs": "list the packs, their tasks and where they come from",
     "check": "check that a pack keeps the contract",
     "new-pack": "make the folder of a new pack, ready to be filled",
+    "distill": "distil a smaller encoder from a teacher, on the pack's own texts",
     "finetune": "fine-tune a pack's student on its samples or on real data",
     "evaluate": "score a student on held-out examples, beside simple baselines",
     "release": "pass a student through the gate and let it read",
+    "rollback": "let the primary student before the present one read again",
+    "students": "list, show, compare and retire students",
     "predict": "read a file without a store, results to stdout",
     "migrate": "bring the store to the newest schema",
     "up": "run the embedded broker and the workers together",
@@ -97,8 +101,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(verb: str, module: ModuleType) -> _Parser:
     parser = _Parser(prog=f"python manage.py {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout: {ok, command, data | error}, and `more` where --limit cuts")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_common(parser)
     module.add_arguments(parser)
     return parser
 

@@ -10,7 +10,8 @@ from suites.types import LEADING, Column
 from workers.tables import metadata
 from workers.views import FINDING_COLUMNS
 
-_VIEW_TYPES = {"n_chars": "integer", "n_findings": "integer", "start": "integer", "end": "integer", "score": "number", "number": "number"}
+_INTEGERS = ("n_chars", "n_findings", "n_unsure", "start", "end", "unsure")
+_VIEW_TYPES = dict.fromkeys(_INTEGERS, "integer") | {"score": "number", "number": "number"}
 _SHOWN_TYPES = {"label": "text", "labels": "text", "score": "number", "count": "integer", "sum": "number"}
 
 Entry = dict[str, Any]

@@ -6,10 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from suites.discover import discover
 from suites.errors import StillhouseError
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.release import Register
 
 MIN_FREE_GIB = 1.0
 
@@ -62,11 +66,23 @@ def _students(settings: Settings) -> tuple[bool, str]:
     from pipelines.release import read_register
 
     packs, _ = discover(settings.pack_folders)
-    released = {name: read_register(settings.students_folder, name).primary for name in packs}
-    missing = [name for name, student in released.items() if student is None]
-    if missing:
-        return True, f"none released yet for {', '.join(missing)}: python manage.py finetune PACK, then release PACK"
-    return True, ", ".join(str(s) for s in released.values())
+    registers = {name: read_register(settings.students_folder, name) for name in packs}
+    told = [_reader(settings, name, register) for name, register in registers.items() if register.reader is not None]
+    if missing := [name for name, register in registers.items() if register.reader is None]:
+        told.append(f"none released yet for {', '.join(missing)}: python manage.py finetune PACK, then release PACK")
+    return True, ", ".join(told)
+
+
+def _reader(settings: Settings, pack_name: str, register: Register) -> str:
+    """The student that reads for a pack, loaded and checked. Raises StudentError with the way back."""
+    from workers.students import usable_student
+
+    student_id = register.reader
+    assert student_id is not None
+    usable_student(settings, pack_name, student_id)
+    if register.primary is None:
+        return f"{student_id} (experimental: no primary yet, python manage.py release {pack_name})"
+    return student_id
 
 
 def _store(settings: Settings) -> tuple[bool, str]:

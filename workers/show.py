@@ -22,6 +22,11 @@ def words(line: str) -> None:
     print(line.translate(_CONTROLS), file=sys.stderr, flush=True)
 
 
+def line(*cells: object) -> None:
+    """A line of data on stdout, its cells separated by tabs."""
+    print("\t".join(str(cell).translate(_CONTROLS | {9: "·", 10: "·"}) for cell in cells))
+
+
 def table(rows: Sequence[Mapping[str, object]], *, title: str | None = None, columns: Sequence[str] | None = None) -> None:
     """Rows as a table on stdout; nothing but a note on stderr when there are none."""
     if not rows:
@@ -54,7 +59,8 @@ def progress_bar(*, quiet: bool = False) -> Iterator[OnProgress]:
         yield _lines(quiet)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    # the bar's console takes what is printed meanwhile, lest they mix on a terminal; data for a file or pipe must not end there
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
         task: TaskID | None = None
 
         def show(what: str, done: int, total: int) -> None:

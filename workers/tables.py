@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, false
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -167,6 +167,7 @@ findings = Table(
     Column("value", Text, comment="normalised form, where the pack gives one"),
     Column("number", Double, comment="number, where the pack gives one"),
     Column("unit", String(UNIT_CHARS), comment="unit or currency of the number"),
+    Column("unsure", Boolean, nullable=False, server_default=false(), comment="whether a human should look, by the costs that the pack states"),
     # offsets are never NULL: a NULL in a unique key would let doubles in
     UniqueConstraint("document_id", "student_id", "task", "start", "end", "label"),
     comment="answers, one row each",

@@ -23,7 +23,11 @@ FINDING_COLUMNS = {
     "value": "normalised form, where the pack gives one",
     "number": "number, where the pack gives one",
     "unit": "unit or currency",
+    "unsure": "1 where a human should look, by the costs that the pack states, else 0",
 }
+
+# the findings f of the reading r
+_OF_READING = "f.document_id = r.document_id AND f.student_id = r.student_id"
 
 
 def refresh_views(connection: Connection, packs: Iterable[Pack]) -> None:
@@ -53,14 +57,22 @@ def results_sql(pack: Pack, dialect: str) -> str:
         f"{_utc('r.read_at', dialect)} AS read_at",
         "d.n_chars AS n_chars",
         "r.n_findings AS n_findings",
+        f"(SELECT count(*) FROM findings f WHERE {_OF_READING} AND f.unsure) AS n_unsure",
     ]
     return f"SELECT {', '.join([*leading, *columns])} {_from(pack)}"
 
 
 def findings_sql(pack: Pack, dialect: str) -> str:
     """One row a finding of the primary student."""
-    columns = ", ".join(f'f."{name}" AS "{name}"' for name in FINDING_COLUMNS if name != "document")
-    return f"SELECT d.key AS document, {columns} {_from(pack)} JOIN findings f ON f.document_id = r.document_id AND f.student_id = r.student_id"
+    columns = ", ".join(f'{_finding_sql(name)} AS "{name}"' for name in FINDING_COLUMNS)
+    return f"SELECT {columns} {_from(pack)} JOIN findings f ON {_OF_READING}"
+
+
+def _finding_sql(name: str) -> str:
+    if name == "document":
+        return "d.key"
+    # a number in stores of both kinds: PostgreSQL would say true, SQLite 1
+    return "CAST(f.unsure AS INTEGER)" if name == "unsure" else f'f."{name}"'
 
 
 def _from(pack: Pack) -> str:
@@ -71,7 +83,7 @@ def _from(pack: Pack) -> str:
 
 
 def _column_sql(column: Column, task: Task, dialect: str) -> str:
-    where = f"f.document_id = r.document_id AND f.student_id = r.student_id AND f.task = '{task.name}'"
+    where = f"{_OF_READING} AND f.task = '{task.name}'"
     if column.only is not None:
         where += f" AND f.label = '{column.only}'"
     if column.show == "count":

@@ -79,6 +79,7 @@ def upgrade() -> None:
     sa.Column('value', sa.Text(), nullable=True, comment='normalised form, where the pack gives one'),
     sa.Column('number', sa.Double(), nullable=True, comment='number, where the pack gives one'),
     sa.Column('unit', sa.String(length=40), nullable=True, comment='unit or currency of the number'),
+    sa.Column('unsure', sa.Boolean(), server_default=sa.false(), nullable=False, comment='whether a human should look, by the costs that the pack states'),
     sa.ForeignKeyConstraint(['document_id'], ['documents.id'], name=op.f('fk_findings_document_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_findings')),
     sa.UniqueConstraint('document_id', 'student_id', 'task', 'start', 'end', 'label', name=op.f('uq_findings_document_id_student_id_task_start_end_label')),

@@ -153,7 +153,7 @@ def scratch_home(students: Path, student: Any, store_url: str | None = None) -> 
     (folder / "settings.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "var" / "students" / "finance").mkdir(parents=True)
     (folder / "var" / "students" / "finance" / student.id).symlink_to(student.folder.resolve())
-    register = {"releases": [{"student": student.id, "released_at": 0.0}]}
+    register = {"events": [{"student": student.id, "state": "primary", "at": 0.0}]}
     (folder / "var" / "students" / "finance" / "released.json").write_text(json.dumps(register), encoding="utf-8")
     os.environ["STILLHOUSE_SETTINGS"] = str(folder / "settings.toml")
     for name in ("workers.app", "workers.tasks"):  # the Celery app is made once for one broker

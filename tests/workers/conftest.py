@@ -73,7 +73,7 @@ def home(tmp_path: Path, toy_folder: Path, toy_student: tuple[Path, Student], mo
     )
     (folder / "students" / "toy").mkdir(parents=True)
     (folder / "students" / "toy" / student.id).symlink_to(students / "toy" / student.id)
-    register = {"releases": [{"student": student.id, "released_at": 0.0}]}
+    register = {"events": [{"student": student.id, "state": "primary", "at": 0.0}]}
     (folder / "students" / "toy" / "released.json").write_text(json.dumps(register), encoding="utf-8")
     monkeypatch.setenv("STILLHOUSE_SETTINGS", str(folder / "settings.toml"))
     return load_settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from pipelines.predict import Reading
 from pipelines.progress import silent
 from suites.discover import Pack
 from suites.errors import UsageError
-from suites.types import Finding
+from suites.types import LEADING, Finding
 from workers.export import export, safe_cell
 from workers.follow import find_job
 from workers.migrate import migrate
@@ -27,9 +28,9 @@ from workers.tables import jobs
 FINDINGS = (
     Finding("topic", "one", 0.9, 0, 8),
     Finding("flags", "hot", 0.8, 0, 8),
-    Finding("flags", "big", 0.7, 0, 8),
+    Finding("flags", "big", 0.7, 0, 8, unsure=True),
     Finding("things", "A", 0.6, 0, 3),
-    Finding("things", "A", 0.5, 4, 8),
+    Finding("things", "A", 0.5, 4, 8, unsure=True),
     Finding("codes", "CODE", 1.0, 0, 3, "rule", number=2.5, unit="kg"),
 )
 
@@ -40,9 +41,7 @@ def filled(store: Store, toy_pack: Pack, tmp_path: Path) -> str:
     labels = {t.name: t.labels for t in toy_pack.manifest.task}
     (tmp_path / "a.jsonl").write_text(json.dumps({"id": "=1+1", "text": "CANARYXY"}) + "\n")
     submit(store, toy_pack, "toy-000000000000", [tmp_path / "a.jsonl"], chunk=10, ring=lambda job_id: None)
-    legal = tuple(
-        Finding(f.task, labels[f.task][i % len(labels[f.task])], f.score, f.start, f.end, f.source, None, f.number, f.unit) for i, f in enumerate(FINDINGS)
-    )
+    legal = tuple(replace(f, label=labels[f.task][i % len(labels[f.task])]) for i, f in enumerate(FINDINGS))
     with store.begin() as connection:
         claims = claim(connection, "a", 10, 60.0)
         assert claims is not None
@@ -54,8 +53,16 @@ def test_results_have_one_row_a_document_and_the_declared_columns(filled: str, t
     """The view has the pack's columns in order after the leading ones, one row a document."""
     rows, more = read_only(filled, "SELECT * FROM toy_results", 10)
     assert len(rows) == 1 and not more
-    assert list(rows[0])[6:] == [c.name for c in toy_pack.manifest.column]
+    assert list(rows[0]) == [*LEADING, *(c.name for c in toy_pack.manifest.column)]
     assert rows[0]["n_findings"] == len(FINDINGS)
+
+
+def test_what_a_human_should_look_at_is_shown(filled: str) -> None:
+    """Unsure findings are counted in the results and marked in the findings, with 0 and 1 in stores of both kinds."""
+    assert read_only(filled, "SELECT document FROM toy_results WHERE n_unsure = 2", 10)[0] == [{"document": "=1+1"}]
+    rows, _ = read_only(filled, "SELECT score, unsure FROM toy_findings ORDER BY score", 10)
+    assert [row["unsure"] for row in rows] == [1, 0, 1, 0, 0, 0]
+    assert {type(row["unsure"]) for row in rows} == {int}
 
 
 def test_views_hold_no_text(filled: str) -> None:
@@ -188,6 +195,7 @@ def test_export_writes_what_the_view_shows(filled: str, toy_pack: Pack, tmp_path
         rows = pq.read_table(file).to_pylist()
         assert {type(r["score"]) for r in rows} == {float}
     assert len(rows) == len(FINDINGS)
+    assert sorted(float(r["score"]) for r in rows if int(r["unsure"])) == [0.5, 0.7]
 
 
 def test_export_of_an_unknown_format_leaves_no_file(filled: str, toy_pack: Pack, tmp_path: Path) -> None:

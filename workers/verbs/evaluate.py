@@ -1,19 +1,29 @@
-"""Scores a student on held-out examples, task by task, beside the majority answer and, if asked, TF-IDF + linear.
+"""Scores a student on held-out examples, task by task, beside all that it has to be compared with.
 
-Writes metrics.json and the scores into the student's README.md.
+Systems, each where it is there: the majority answer, TF-IDF + linear trained on the same train
+split, the student's teachers, the same student without a teacher, the student, and the student
+compressed to bf16. Scores have 95 % intervals; other seeds are read too. Writes metrics.json, and
+the tables, the reliability diagram and the frontier of size, speed and quality into the student's
+README.md. It never trains on what it scores on.
 
 example: python manage.py evaluate finance
-         python manage.py evaluate finance --data-root ../data --baseline
+         python manage.py evaluate finance --data-root ../data
+         python manage.py evaluate finance --split dev --no-baseline --no-speed    (quick, while choosing)
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suites.discover import find_pack
 from workers.settings import Settings
 from workers.show import progress_bar, table, words
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import Evaluation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,48 +31,59 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--student", metavar="ID", help="default: the newest")
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--data-root", type=Path, help="folder of the real sets (default: [data] root)")
-    parser.add_argument("--source", action="append", metavar="NAME", help="score on this source alone; may be repeated")
-    parser.add_argument("--baseline", action="store_true", help="train TF-IDF + logistic regression on the same train split beside it")
+    parser.add_argument("--source", action="append", metavar="NAME", help="score on this source alone, `samples` or a [[data]] name; may be repeated")
+    parser.add_argument("--baseline", action=BooleanOptionalAction, default=True, help="train TF-IDF + linear on the same train split beside it")
+    parser.add_argument("--speed", action=BooleanOptionalAction, default=True, help="measure tokens a second: leave it out on a busy machine")
 
 
 def run(options: Namespace, settings: Settings) -> object:
     from pipelines.card import write_card
-    from pipelines.evaluate import Scores, evaluate
-    from pipelines.examples import read_examples
-    from pipelines.predict import make_predictor
+    from pipelines.compare import CompareOptions, compare
+    from pipelines.gate import gate_problems
     from pipelines.release import student_folder
     from pipelines.student import load_student
 
     pack = find_pack(options.pack, settings.pack_folders)
     student = load_student(student_folder(settings.students_folder, pack.name, options.student))
-    predictor = make_predictor(pack, student, n_threads=settings.n_processes, precision=settings.inference.precision, trusted=settings.packs.trust_hooks)
-    data_root = options.data_root or settings.data_root
+    chosen = CompareOptions(
+        split=options.split,
+        data_root=options.data_root or settings.data_root,
+        sources=tuple(options.source) if options.source else None,
+        baseline=options.baseline,
+        speed=options.speed,
+        n_threads=settings.n_processes,
+        trusted=settings.packs.trust_hooks,
+    )
     with progress_bar(quiet=options.json) as on_progress:
-        evaluation = evaluate(predictor, student.id, options.split, data_root=data_root, sources=options.source, on_progress=on_progress)
-    linear: Scores = {}
-    if options.baseline:
-        from pipelines.baselines import tfidf_scores
-
-        words("training TF-IDF + logistic regression on the same data")
-        train, test = (read_examples(pack, split, data_root=data_root, sources=options.source) for split in ("train", options.split))
-        linear = tfidf_scores(pack, train, test)
+        evaluation = compare(pack, student, settings.students_folder, chosen, on_progress)
     (student.folder / "metrics.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_card(pack, student, evaluation)
-    rows = [
-        {
-            "source": source,
-            "task": task,
-            "measure": s.measure,
-            "student": round(s.score, 4),
-            **({"tfidf": round(linear[source][task].score, 4) if task in linear.get(source, {}) else None} if linear else {}),
-            "majority": round(s.majority, 4),
-            "accuracy": None if s.accuracy is None else round(s.accuracy, 4),
-            "n": s.n,
-        }
-        for source, by_task in evaluation.scores.items()
-        for task, s in by_task.items()
-    ]
+    problems = gate_problems(pack, evaluation)
     if not options.json:
-        table(rows, title=f"{student.id} on {options.split}")
-    baseline = {source: {task: s.model_dump() for task, s in by_task.items()} for source, by_task in linear.items()}
-    return {"evaluation": evaluation.model_dump(), "baseline": baseline}
+        table(list(_rows(evaluation)), title=f"{student.id} on {options.split}")
+    words(f"More in {student.folder / 'README.md'}.")
+    words("The gate would take it as primary." if not problems else "\n  ".join(["The gate would refuse it as primary:", *problems]))
+    return {"evaluation": evaluation.model_dump(), "gate": problems}
+
+
+def _rows(evaluation: Evaluation) -> Iterator[dict[str, object]]:
+    """A row a system, its task named in the first."""
+    for source, by_task in evaluation.scores.items():
+        for task, ours in by_task.items():
+            named = {"source": source, "task": task, "measure": ours.measure, "n": ours.n}
+            for system, scores in evaluation.systems.items():
+                if (score := scores.get(source, {}).get(task)) is None:
+                    continue
+                yield {
+                    **named,
+                    "system": system,
+                    "score": f"{score.score:.3f}",
+                    "95 % interval": "{:.3f} to {:.3f}".format(*score.interval) if score.interval else "",
+                    "over seeds": _over_seeds(evaluation.per_seed.get(system, {}).get(source, {}).get(task, [])),
+                    "calibration error": "" if score.calibration_error is None else f"{score.calibration_error:.3f}",
+                }
+                named = dict.fromkeys(named, "")
+
+
+def _over_seeds(scores: list[float]) -> str:
+    return f"{sum(scores) / len(scores):.3f} of {len(scores)}" if len(scores) > 1 else ""

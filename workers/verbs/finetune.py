@@ -1,10 +1,18 @@
 """Fine-tunes a pack's student: on the shipped samples, or with real data too.
 
+With --teacher a larger student of the pack is fine-tuned first, and the student learns from its
+answers to every task beside gold's; several teachers, of several seeds, are averaged. What is there
+already of the same recipe and seed is used again. It starts from the pack's newest distilled encoder
+(`manage.py distill`) where there is one of the manifest's layers and vocabulary. Without a teacher
+and such an encoder it is made full: all the source's layers and word pieces, larger and slower, but
+nothing makes up for what a small one lacks.
+
 Early stop looks at the dev split; the test split is never touched. The same data, options and seed
 on the same machine give the same student id. Ctrl-C leaves no half student behind.
 
 example: python manage.py finetune finance
-         python manage.py finetune finance --data-root ../data --seed 2
+         python manage.py finetune finance --data-root ../data --teacher --seeds 3
+         python manage.py finetune finance --teacher 3 --text ~/mails-without-labels
 """
 
 from __future__ import annotations
@@ -14,16 +22,23 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from suites.discover import find_pack
+from suites.errors import UsageError
 from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import progress_bar, words
+from workers.texts import texts_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack")
     parser.add_argument("--data-root", type=Path, help="folder of the real sets named by the pack's [[data]] (default: [data] root)")
     parser.add_argument("--source", action="append", metavar="NAME", help="use this source alone, `samples` or a [[data]] name; may be repeated")
+    parser.add_argument("--teacher", type=positive, nargs="?", const=1, default=0, metavar="N", help="learn from N teachers, fine-tuned first (alone: 1)")
+    parser.add_argument("--text", type=Path, action="append", default=[], metavar="PATH", help="with --teacher: unlabelled documents too; may be repeated")
+    parser.add_argument("--encoder", metavar="ID", help="start from this distilled encoder, or `none` (default: the newest that fits)")
+    parser.add_argument("--size", choices=("small", "full"), help="the manifest's layers and word pieces, or all of the source's (default: see above)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="make N students, of seeds SEED, SEED + 1, ... (default: 1)")
     parser.add_argument("--epochs", type=positive, help="at most so many passes over the data (default: the pack's)")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N examples of each source and split: for a quick try")
 
@@ -32,18 +47,30 @@ def run(options: Namespace, settings: Settings) -> object:
     from pipelines.finetune import FinetuneOptions, finetune
 
     pack = find_pack(options.pack, settings.pack_folders)
-    chosen = FinetuneOptions(
-        data_root=options.data_root or settings.data_root,
-        sources=tuple(options.source) if options.source else None,
-        seed=options.seed,
-        epochs=options.epochs,
-        offline=settings.runtime.offline,
-        trusted=settings.packs.trust_hooks,
-        limit=options.limit,
-    )
-    with progress_bar(quiet=options.json) as on_progress:
-        student = finetune(pack, settings.students_folder, chosen, on_progress)
-    training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
-    words(f"{student.id}: {training['seconds']} s, best dev score {max(training['dev_scores']):.3f} in epoch {training['best_epoch']}.")
+    if options.text and not options.teacher:
+        raise UsageError("--text needs --teacher: documents without labels teach by a teacher's answers.")
+    if options.size == "full" and (options.teacher or options.encoder):
+        raise UsageError("--size full has all the source's layers and learns from gold alone: leave --teacher and --encoder out.")
+    unlabelled = texts_of(options.text, pack.manifest.text.max_chars)
+    made = []
+    for seed in range(options.seed, options.seed + options.seeds):
+        chosen = FinetuneOptions(
+            data_root=options.data_root or settings.data_root,
+            sources=tuple(options.source) if options.source else None,
+            seed=seed,
+            epochs=options.epochs,
+            offline=settings.runtime.offline,
+            trusted=settings.packs.trust_hooks,
+            limit=options.limit,
+            teachers=options.teacher,
+            encoder=options.encoder,
+            size=options.size,
+            unlabelled=unlabelled,
+        )
+        with progress_bar(quiet=options.json) as on_progress:
+            student = finetune(pack, settings.students_folder, chosen, on_progress)
+        training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
+        words(f"{student.id}: {training['seconds']} s, best dev score {max(training['dev_scores']):.3f} in epoch {training['best_epoch']}.")
+        made.append({"student": student.id, "folder": str(student.folder), "teachers": student.birth.teachers, "training": training})
     words(f"Next: python manage.py release {pack.name}")
-    return {"student": student.id, "folder": str(student.folder), "training": training}
+    return made[0] if len(made) == 1 else made

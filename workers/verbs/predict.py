@@ -32,15 +32,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> object:
     from pipelines.predict import make_predictor
-    from pipelines.release import released_student, student_folder
-    from pipelines.student import load_student
+    from pipelines.release import released_student
     from suites.types import Document
     from workers.ingest import read_paths
     from workers.ingest.rows import Incoming, Reject
+    from workers.students import usable_student
 
     pack = find_pack(options.pack, settings.pack_folders)
     student_id = options.student or released_student(settings.students_folder, pack.name)
-    student = load_student(student_folder(settings.students_folder, pack.name, student_id))
+    student = usable_student(settings, pack.name, student_id)
     predictor = make_predictor(pack, student, n_threads=settings.n_processes, precision=settings.inference.precision, trusted=settings.packs.trust_hooks)
     rejects: list[Reject] = []
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from suites.errors import StudentError
 from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import progress_bar, table, words
@@ -42,6 +43,21 @@ def run(options: Namespace, settings: Settings) -> object:
     if not options.json:
         told = any(row["message"] for row in rows)
         table([row if told else {k: v for k, v in row.items() if k != "message"} for row in rows])
+    _tell_experimental(settings, {str(row["pack"]) for row in rows})
     if more:
         words(f"(the newest {options.limit} jobs; --limit shows more)")
     return Part(rows, more)
+
+
+def _tell_experimental(settings: Settings, pack_names: set[str]) -> None:
+    """A line for each pack of these that an experimental student reads for."""
+    from pipelines.release import read_register
+
+    for name in sorted(pack_names):
+        try:
+            register = read_register(settings.students_folder, name)
+        except StudentError as error:  # the jobs are shown all the same
+            words(error.message)
+            continue
+        if register.primary is None and register.reader is not None:
+            words(f"{register.reader} reads for {name} and is experimental: it has not passed the full gate (python manage.py release {name}).")

@@ -1,0 +1,45 @@
+"""Where an interrupted training goes on: weights, optimiser and step in one safetensors file. Torch; no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+    """Writes the state of a training whole or not at all. `progress` is what else a resumed run must know, as JSON."""
+    tensors = {f"model.{name}": p.detach().contiguous().cpu() for name, p in model.named_parameters()}
+    for number, kept in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value).contiguous().cpu() for key, value in kept.items()}
+    draft = folder / f"{NAME}.draft"
+    save_file(tensors, draft, metadata={"progress": json.dumps(progress)})
+    os.replace(draft, folder / NAME)
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Puts the saved state into model and optimiser and gives the saved progress; None where nothing was saved."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(file.get_tensor(f"model.{name}"))
+        kept: dict[int, dict[str, torch.Tensor]] = {}
+        for name in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
+            part, _, rest = name.partition(".")
+            if part == "optimiser":
+                number, _, key = rest.partition(".")
+                kept.setdefault(int(number), {})[key] = file.get_tensor(name)
+        progress: dict[str, Any] = json.loads((file.metadata() or {})["progress"])
+    optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
+    return progress

@@ -1,0 +1,127 @@
+"""A student beside all that it is compared with: majority, TF-IDF, its teacher, the same student untaught, its compressed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.baselines import tfidf_scores
+from pipelines.evaluate import SYSTEMS, Evaluation, Found, Scores, calibrations, findings, held_out, majority_scores, raw, score_found
+from pipelines.examples import read_examples
+from pipelines.family import births, family, is_own_teacher
+from pipelines.metrics import N_RESAMPLES
+from pipelines.predict import make_predictor
+from pipelines.progress import OnProgress, silent
+from pipelines.speed import machine, n_parameters, tokens_per_second
+from pipelines.student import Student, load_student
+from suites.discover import Pack
+from suites.samples import Split
+from suites.types import Example
+
+# OpenVINO's arithmetic of a student, and of its compressed form
+FULL, COMPRESSED = "f32", "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What a user may choose for one comparison.
+
+    `report`: also what a card shows and the gate does not look at: the student's other seeds, the
+    student without a teacher, and the calibration without what was fitted on dev.
+    """
+
+    split: Split = "test"
+    data_root: Path | None = None
+    sources: tuple[str, ...] | None = None
+    baseline: bool = True
+    report: bool = True
+    speed: bool = True
+    n_threads: int = 1
+    trusted: tuple[str, ...] = ()
+
+
+def compare(pack: Pack, student: Student, students: Path, options: CompareOptions, on_progress: OnProgress = silent) -> Evaluation:
+    """The scores of every system that is there, all on the same examples, and how large and fast the students are."""
+    examples = held_out(pack, options.split, data_root=options.data_root, sources=options.sources)
+    members = _members(pack, student, students, report=options.report)
+    compressed, without_fit, full = _read(pack, student, members, examples, options, on_progress)
+    found = {system: [full[member.id] for member in kin] for system, kin in members.items()}
+    # the figures are of the student itself and of those that taught it; their other seeds stand in `per_seed`
+    own = _own(student)
+    answers = {system: [full[member.id] for member in kin if system == "plain" or member.id in own] for system, kin in members.items()}
+    answers["compressed"] = [compressed]
+    systems = {system: score_found(pack, examples, *several, n_resamples=N_RESAMPLES) for system, several in answers.items()}
+    systems["majority"] = majority_scores(pack, examples)
+    if linear := _baseline(pack, examples, options, on_progress):
+        systems["tfidf"] = linear
+    return Evaluation(
+        student=student.id,
+        split=options.split,
+        systems={system: systems[system] for system in SYSTEMS if system in systems},
+        members={system: [member.id for member in kin] for system, kin in members.items()},
+        per_seed={system: _per_seed([score_found(pack, examples, f) for f in several]) for system, several in found.items()},
+        calibration=calibrations(pack, examples, found["student"][0], without_fit),
+        size=_sizes(members),
+        speed=_speeds(members, examples, options, on_progress) if options.speed else {},
+        machine=machine(options.n_threads) if options.speed else "",
+    )
+
+
+def _own(student: Student) -> set[str]:
+    return {student.id, *student.birth.teachers}
+
+
+def _members(pack: Pack, student: Student, students: Path, *, report: bool) -> dict[str, list[Student]]:
+    """The students of each system, loaded; without a report the student itself and those that taught it."""
+    known = births(students, pack.name) | {student.id: student.birth}
+    systems = family(student.id, known, own_teacher=is_own_teacher(student.birth))
+    if not report:
+        systems = {system: kept for system, ids in systems.items() if (kept := [i for i in ids if i in _own(student)])}
+    loaded = {i: student if i == student.id else load_student(students / pack.name / i) for i in {i for ids in systems.values() for i in ids}}
+    return {system: [loaded[i] for i in ids] for system, ids in systems.items()}
+
+
+def _read(
+    pack: Pack, student: Student, members: Mapping[str, Sequence[Student]], examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress
+) -> tuple[Found, Found | None, dict[str, Found]]:
+    """The findings of the compressed student, of its raw heads, and of each member by id: one may be of two systems."""
+    unique = {member.id: member for kin in members.values() for member in kin}
+    total = len(unique) + 1 + options.report
+    numbers = iter(range(1, total + 1))
+
+    def read(reader: Student, name: str, precision: str = FULL) -> Found:
+        predictor = make_predictor(pack, reader, n_threads=options.n_threads, precision=precision, trusted=options.trusted)
+        return findings(predictor, examples, on_progress, f"{name} ({next(numbers)} of {total})")
+
+    compressed = read(student, "compressed", COMPRESSED)
+    without_fit = read(raw(student), "raw heads") if options.report else None
+    return compressed, without_fit, {i: read(member, i) for i, member in unique.items()}
+
+
+def _baseline(pack: Pack, examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress) -> Scores:
+    """TF-IDF + linear, trained on the train split of the same sources; nothing where it was not asked for."""
+    if not options.baseline:
+        return {}
+    train = read_examples(pack, "train", data_root=options.data_root, sources=options.sources)
+    return tfidf_scores(pack, train, examples, n_resamples=N_RESAMPLES, on_progress=on_progress)
+
+
+def _per_seed(scores: Sequence[Scores]) -> dict[str, dict[str, list[float]]]:
+    return {source: {task: [s[source][task].score for s in scores] for task in by_task} for source, by_task in scores[0].items()}
+
+
+def _sizes(members: Mapping[str, Sequence[Student]]) -> dict[str, int]:
+    sizes = {system: n_parameters(members[system][0].folder) for system in ("teacher", "student") if system in members}
+    return sizes | {"compressed": sizes["student"]}
+
+
+def _speeds(members: Mapping[str, Sequence[Student]], examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress) -> dict[str, float]:
+    """The first teacher, the student and the compressed student; one that is its own teacher is measured once."""
+    student, *_ = members["student"]
+    timed = {"student": (student, FULL), "compressed": (student, COMPRESSED)}
+    teacher = next(iter(members.get("teacher", ())), None)
+    if teacher is not None and teacher.id != student.id:
+        timed["teacher"] = (teacher, FULL)
+    speeds = tokens_per_second(timed, [e.document.text for e in examples], n_threads=options.n_threads, on_progress=on_progress)
+    return speeds if teacher is None or teacher.id != student.id else speeds | {"teacher": speeds["student"]}

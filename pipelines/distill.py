@@ -1,0 +1,336 @@
+"""Distilling an encoder: a teacher and unlabelled text in, a smaller encoder of DistilBERT's shape out. Torch.
+
+What the student has learned here serves every task; fine-tuning starts from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+from transformers import DistilBertModel
+
+from pipelines.checkpoint import NAME as CHECKPOINT
+from pipelines.checkpoint import load_checkpoint, save_checkpoint
+from pipelines.curve import loss_curve
+from pipelines.encode import Ints, TextEncoder, batches, pad
+from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder, shape_of
+from pipelines.examples import read_examples
+from pipelines.hardware import mixed_precision, suit_attention, training_device
+from pipelines.imitation import Imitation, StatesLoss, TripleLoss
+from pipelines.progress import OnProgress, silent
+from pipelines.sources import encoder_folder, sha256
+from pipelines.vocabulary import Fallback, choose_pieces, count_pieces, fallback, read_tokenizer, write_tokenizer
+from suites.discover import Pack
+from suites.errors import DataError, StillhouseError, StudentError
+
+BATCH_TOKENS = 4096
+# attention costs the square of the window, and short windows teach the same weights
+WINDOW_TOKENS = 128
+WARMUP_SHARE = 0.05
+CHECKPOINT_STEPS = 100
+# the curve and the record hold the mean of so many steps
+SHOWN_STEPS = 10
+SUMS = "SHA256SUMS"
+# the files that decide what the encoder answers; its id is derived from them
+DECISIVE = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True, slots=True)
+class DistillOptions:
+    """What a user may choose for one distillation. None means: as the pack's manifest says.
+
+    `texts` are further unlabelled texts. Training reads about `tokens` tokens, the same text several times over.
+    """
+
+    teacher: str | None = None
+    layers: Layers | None = None
+    vocabulary: int | None = None
+    tokens: int = 6_000_000
+    learning_rate: float = 5e-4
+    data_root: Path | None = None
+    texts: tuple[str, ...] = ()
+    seed: int = 1
+    offline: bool = True
+
+
+class Distillation(BaseModel):
+    """distill.json: what an encoder was made from. `run` tells this distillation from every other."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    pack: str
+    teacher: str
+    teacher_parameters: int
+    parameters: int
+    layers: tuple[int, ...]
+    vocabulary: int
+    # what trimming the vocabulary changes on dev texts: the share of words cut otherwise, words made unknown, pieces a word
+    fallback_rate: float
+    unknown_words: int
+    pieces_per_word: tuple[float, float]
+    loss: str
+    n_texts: int
+    tokens: int
+    steps: int
+    seed: int
+    seconds: float
+
+
+def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: OnProgress = silent) -> Path:
+    """Distils an encoder for a pack and gives its folder, `students`/PACK/encoders/ID.
+
+    The folder is an ordinary Hugging Face one; with a teacher that has a masked-language head it
+    holds such a head too. An interrupted run goes on where it was; the same input and seed on the
+    same machine give the same weights, interrupted or not. A finished run is not repeated.
+    """
+    plan = pack.manifest.student
+    teacher = options.teacher or plan.teacher or plan.source
+    source = encoder_folder(teacher, offline=options.offline)
+    texts = training_texts(pack, options.data_root, options.texts)
+    layers = chosen_layers(options.layers or plan.layers, shape_of(source)[0])
+    size = options.vocabulary or plan.vocabulary
+    run = _run_key(source, texts, (layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
+    encoders = students / pack.name / "encoders"
+    for done in distilled(students, pack.name):
+        record = read_distillation(done)
+        if (record.run, record.teacher) == (run, teacher):
+            return done
+    making = encoders / f".making-{run}"
+    making.mkdir(parents=True, exist_ok=True)
+    try:
+        kept = trim(source, making, texts, size)
+        imitation = _imitation(source, layers, kept, TextEncoder(making), options.seed)
+        rows = _rows(TextEncoder(making), texts, pack)
+    except StillhouseError:
+        if not (making / CHECKPOINT).exists():
+            shutil.rmtree(making)
+        raise
+    started = time.monotonic()
+    steps, losses = _train(imitation, rows, making, options, on_progress)
+    student = imitation.student.cpu()
+    save_encoder(student, source, making, kept=kept)
+    changed = _measured_fallback(pack, options.data_root, source, making)
+    record = Distillation(
+        run=run,
+        pack=pack.name,
+        teacher=teacher,
+        teacher_parameters=_n_parameters(load_encoder(source)[0]),
+        parameters=_n_parameters(getattr(student, "distilbert", student)),
+        layers=layers,
+        vocabulary=student.config.vocab_size,
+        fallback_rate=round(changed.rate, 6),
+        unknown_words=changed.n_unknown,
+        pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
+        loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
+        n_texts=len(texts),
+        tokens=sum(map(len, rows)),
+        steps=steps,
+        seed=options.seed,
+        seconds=round(time.monotonic() - started, 1),
+    )
+    return _finished(making, encoders, pack, record, losses)
+
+
+def distilled(students: Path, pack_name: str) -> list[Path]:
+    """The folders of a pack's distilled encoders, newest first."""
+    folders = [p.parent for p in (students / pack_name / "encoders").glob(f"{pack_name}-encoder-*/{SUMS}")]
+    return sorted(folders, key=lambda f: (f / SUMS).stat().st_mtime, reverse=True)
+
+
+def read_distillation(folder: Path) -> Distillation:
+    """What an encoder was distilled from. Raises StudentError where it cannot be read."""
+    try:
+        return Distillation.model_validate_json((folder / "distill.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise StudentError(f"{folder / 'distill.json'}: not a readable record. Remove the folder and distil again.", "bad_encoder") from None
+
+
+def check_sums(folder: Path) -> None:
+    """Raises StudentError unless the encoder's files are those that were written."""
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in DECISIVE:
+        if not (folder / name).is_file() or sha256(folder / name) != expected.get(name):
+            reason = "missing, or not the file that was written (SHA-256 differs)"
+            raise StudentError(f"{folder / name}: {reason}. Remove the folder and distil again.", "bad_encoder")
+
+
+def training_texts(pack: Pack, data_root: Path | None, further: Sequence[str] = ()) -> list[str]:
+    """The texts of the pack's train split, and further ones, each once; none that dev or test hold too."""
+    held_out = {e.document.text for split in ("dev", "test") for e in read_examples(pack, split, data_root=data_root)}
+    own = [e.document.text for e in read_examples(pack, "train", data_root=data_root)]
+    texts = sorted({text for text in (*own, *further) if text.strip()} - held_out)
+    if not texts:
+        raise DataError(f"Pack {pack.name!r} has no train texts to distil from. Set --data-root, or give --text.")
+    return texts
+
+
+def trim(source: Path, folder: Path, texts: Sequence[str], size: int | None) -> Ints | None:
+    """Writes the tokenizer of `source` into the folder, trimmed to `size` pieces; gives the ids kept, None where all are."""
+    tokenizer = read_tokenizer(source)
+    n_pieces = shape_of(source)[1]
+    kept = None if size is None or size >= n_pieces else choose_pieces(tokenizer, count_pieces(TextEncoder(source), texts, n_pieces), size)
+    write_tokenizer(source, folder, kept)
+    return kept
+
+
+def _imitation(source: Path, layers: tuple[int, ...], kept: Ints | None, encoder: TextEncoder, seed: int) -> Imitation:
+    torch.manual_seed(seed)
+    teacher, student = (load_masked_language_model(source, chosen, kept) for chosen in ("all", layers))
+    if teacher is not None and student is not None:
+        return TripleLoss(teacher, student, encoder.mask_id, encoder.special_ids)
+    return StatesLoss(load_encoder(source, "all", kept)[0], load_encoder(source, layers, kept)[0])
+
+
+def _rows(encoder: TextEncoder, texts: Sequence[str], pack: Pack) -> list[Ints]:
+    """The windows of all texts as rows of token ids; those of a few known pieces teach nothing."""
+    limits = pack.manifest.text.model_copy(update={"window_tokens": min(WINDOW_TOKENS, pack.manifest.text.window_tokens), "overlap_tokens": 0})
+    rows = [row for tokens in encoder.tokens(texts) for row in encoder.inputs(tokens, limits).rows]
+    rows = [row for row in rows if np.count_nonzero(~np.isin(row, encoder.special_ids)) > 4]
+    if not rows:
+        raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
+    return rows
+
+
+def _train(imitation: Imitation, rows: Sequence[Ints], folder: Path, options: DistillOptions, on_progress: OnProgress) -> tuple[int, list[dict[str, float]]]:
+    """Trains to the last step, going on from the folder's checkpoint; gives the steps and the shown losses."""
+    device = training_device()
+    student = imitation.student.to(device).train()
+    imitation.teacher.to(device)
+    decayed, others = ([p for p in student.parameters() if (p.ndim > 1) is matrix] for matrix in (True, False))
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
+    n_tokens = sum(map(len, rows))
+    n_epochs = max(1, round(options.tokens / n_tokens))
+    whole = sum(len(_batches(rows, options.seed, epoch)) for epoch in range(n_epochs))
+    # more text than is to be read: a part of it
+    total = min(whole, math.ceil(whole * options.tokens / (n_tokens * n_epochs)))
+    progress = load_checkpoint(folder, student, optimiser) or {"step": 0, "losses": []}
+    done: int = progress["step"]
+    losses: list[dict[str, float]] = progress["losses"]
+    running: list[dict[str, float]] = []
+    for step, batch in enumerate(islice(_all_batches(rows, options.seed, n_epochs), total)):
+        if step < done:
+            continue
+        for group in optimiser.param_groups:
+            group["lr"] = options.learning_rate * _rate(step, total)
+        running.append(_step(imitation, optimiser, [rows[i] for i in batch], np.random.default_rng([options.seed, step])))
+        if len(running) == SHOWN_STEPS or step + 1 == total:
+            losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
+            running = []
+            # a checkpoint lies between shown means, so that a resumed run shows the same ones
+            if len(losses) % (CHECKPOINT_STEPS // SHOWN_STEPS) == 0:
+                save_checkpoint(folder, student, optimiser, {"step": step + 1, "losses": losses})
+        on_progress("distil", step + 1, total)
+    return total, losses
+
+
+def _step(imitation: Imitation, optimiser: torch.optim.Optimizer, rows: Sequence[Ints], rng: np.random.Generator) -> dict[str, float]:
+    device = next(imitation.student.parameters()).device
+    ids, mask = (torch.from_numpy(a).to(device) for a in pad(rows, 0))
+    for model in (imitation.teacher, imitation.student):
+        suit_attention(model, ids.shape[1], device)
+    with mixed_precision(device):
+        parts = imitation.losses(ids, mask, rng)
+    loss = torch.stack(list(parts.values())).sum()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(imitation.student.parameters(), 1.0)
+    optimiser.step()
+    return {name: float(part.detach()) for name, part in parts.items()} | {"all": float(loss.detach())}
+
+
+def _rate(step: int, total: int) -> float:
+    warmup = max(1, int(total * WARMUP_SHARE))
+    return (step + 1) / warmup if step < warmup else (total - step) / max(1, total - warmup)
+
+
+def _all_batches(rows: Sequence[Ints], seed: int, n_epochs: int) -> Iterator[list[int]]:
+    for epoch in range(n_epochs):
+        yield from _batches(rows, seed, epoch)
+
+
+def _batches(rows: Sequence[Ints], seed: int, epoch: int) -> list[list[int]]:
+    """One epoch's batches in random order: rows of one padded length, as many as BATCH_TOKENS hold.
+
+    So there are few shapes: the processor's kernels are made anew for every one.
+    """
+    order = list(range(len(rows)))
+    rng = random.Random(f"{seed}/{epoch}")
+    rng.shuffle(order)
+    made = list(batches([len(rows[i]) for i in order], BATCH_TOKENS))
+    rng.shuffle(made)
+    return [[order[place] for place in batch] for batch in made]
+
+
+def _run_key(source: Path, texts: Sequence[str], rest: object) -> str:
+    digest = hashlib.sha256(f"{sha256(source / 'model.safetensors')} {rest!r}".encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
+    return digest.hexdigest()[:12]
+
+
+def _n_parameters(model: DistilBertModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _measured_fallback(pack: Pack, data_root: Path | None, source: Path, making: Path) -> Fallback:
+    """What trimming changes on dev texts, which the pieces were not chosen from."""
+    texts = [e.document.text for e in read_examples(pack, "dev", data_root=data_root)]
+    return fallback(TextEncoder(source), TextEncoder(making), texts)
+
+
+def _finished(making: Path, encoders: Path, pack: Pack, record: Distillation, losses: Sequence[dict[str, float]]) -> Path:
+    """Writes record, curve, card and sums, and gives the folder its id."""
+    (making / "distill.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (making / "losses.jsonl").write_text("".join(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n" for row in losses), encoding="utf-8")
+    loss_curve(making / "loss.png", losses, SHOWN_STEPS)
+    (making / "README.md").write_text(_card(pack, record), encoding="utf-8")
+    names = sorted(p.name for p in making.iterdir() if p.name != SUMS and not p.name.startswith(CHECKPOINT))
+    (making / SUMS).write_text("".join(f"{sha256(making / n)}  {n}\n" for n in names), encoding="utf-8")
+    digest = hashlib.sha256("".join(sha256(making / n) for n in DECISIVE).encode()).hexdigest()
+    folder = encoders / f"{pack.name}-encoder-{digest[:12]}"
+    if folder.exists():
+        shutil.rmtree(folder)
+    for checkpoint in making.glob(f"{CHECKPOINT}*"):  # last of all, and the draft of one too
+        checkpoint.unlink()
+    making.rename(folder)
+    return folder
+
+
+def _card(pack: Pack, record: Distillation) -> str:
+    share = 1 - record.parameters / record.teacher_parameters
+    return "\n".join(
+        [
+            "---",
+            f'language: "{pack.manifest.language}"',
+            'library_name: "transformers"',
+            f'tags: ["stillhouse", "distilbert", "{pack.name}"]',
+            "---",
+            "",
+            f"# An encoder for the pack `{pack.name}`",
+            "",
+            f"Distilled from {record.teacher}, layers {', '.join(map(str, record.layers))}, by {record.loss}: {record.steps} steps over "
+            f"{record.n_texts} texts ({record.tokens:,} tokens) in {record.seconds:.0f} s, seed {record.seed}.",
+            "",
+            f"{record.parameters:,} parameters, {share:.0%} fewer than the teacher's {record.teacher_parameters:,}. Vocabulary: {record.vocabulary:,} pieces; "
+            f"{record.fallback_rate:.2%} of the words of dev are cut otherwise than by the teacher's, {record.unknown_words} more are unknown.",
+            "",
+            "![Loss by step](loss.png)",
+            "",
+        ]
+    )

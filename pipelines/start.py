@@ -1,0 +1,70 @@
+"""What a student starts from: a distilled encoder of its pack, or the chosen layers and word pieces of its source. Torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import DistilBertModel
+
+from pipelines.distill import check_sums, distilled, read_distillation, trim
+from pipelines.encode import Ints
+from pipelines.encoder import chosen_layers, load_encoder, shape_of
+from pipelines.sources import encoder_folder
+from suites.discover import Pack
+from suites.errors import StudentError, unknown
+
+# the name that asks for the source's own layers where a distilled encoder is at hand
+UNDISTILLED = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An encoder to fine-tune. `kept` are the source's word pieces that it keeps, None: all; `distilled` is an encoder's id, or empty."""
+
+    encoder: DistilBertModel
+    layers: tuple[int, ...]
+    folder: Path
+    kept: Ints | None
+    distilled: str
+
+
+def start_of(pack: Pack, students: Path, making: Path, texts: Sequence[str], *, choice: str | None, offline: bool) -> Start:
+    """The start of a pack's student; its tokenizer is written into the folder `making`.
+
+    `choice` is the id of one of the pack's distilled encoders, or `none`. Without a choice the
+    newest distilled encoder is taken that has the teacher or source, layers and vocabulary of the manifest.
+    """
+    plan = pack.manifest.student
+    folder = distilled_start(pack, students, choice, offline=offline)
+    if folder is None:
+        source = encoder_folder(plan.source, offline=offline)
+        kept = trim(source, making, texts, plan.vocabulary)
+        encoder, layers = load_encoder(source, plan.layers, kept)
+        return Start(encoder, layers, source, kept, "")
+    check_sums(folder)
+    trim(folder, making, texts, None)
+    encoder, _ = load_encoder(folder)
+    return Start(encoder, read_distillation(folder).layers, folder, None, folder.name)
+
+
+def distilled_start(pack: Pack, students: Path, choice: str | None, *, offline: bool) -> Path | None:
+    """The folder of the distilled encoder that a student of the pack would start from, None without one. Raises StudentError for an unknown choice."""
+    if choice == UNDISTILLED:
+        return None
+    there = distilled(students, pack.name)
+    if choice is not None:
+        named = {folder.name: folder for folder in there}
+        if choice not in named:
+            raise StudentError(unknown("encoder", choice, [*named, UNDISTILLED]), "no_encoder")
+        return named[choice]
+    return next((f for f in there if _fits(pack, f, offline=offline)), None)
+
+
+def _fits(pack: Pack, folder: Path, *, offline: bool) -> bool:
+    plan, record = pack.manifest.student, read_distillation(folder)
+    if record.teacher not in (plan.teacher, plan.source):
+        return False
+    n_layers, n_pieces = shape_of(encoder_folder(record.teacher, offline=offline))
+    return (record.layers, record.vocabulary) == (chosen_layers(plan.layers, n_layers), min(plan.vocabulary or n_pieces, n_pieces))

