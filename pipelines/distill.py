@@ -24,15 +24,15 @@ from transformers import DistilBertModel
 
 from pipelines.checkpoint import NAME as CHECKPOINT
 from pipelines.checkpoint import load_checkpoint, save_checkpoint
-from pipelines.curve import loss_curve
 from pipelines.encode import Ints, TextEncoder, batches, pad
-from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder, shape_of
+from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder
 from pipelines.examples import read_examples
 from pipelines.hardware import mixed_precision, suit_attention, training_device
 from pipelines.imitation import Imitation, StatesLoss, TripleLoss
+from pipelines.plots import loss_curve
 from pipelines.progress import OnProgress, silent
-from pipelines.sources import encoder_folder, sha256
-from pipelines.vocabulary import Fallback, choose_pieces, count_pieces, fallback, read_tokenizer, write_tokenizer
+from pipelines.sources import damaged_file, encoder_folder, sha256, shape_of, sums_of
+from pipelines.vocabulary import Fallback, fallback, trim
 from suites.discover import Pack
 from suites.errors import DataError, StillhouseError, StudentError
 
@@ -101,7 +101,7 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     teacher = options.teacher or plan.teacher or plan.source
     source = encoder_folder(teacher, offline=options.offline)
     texts = training_texts(pack, options.data_root, options.texts)
-    layers = chosen_layers(options.layers or plan.layers, shape_of(source)[0])
+    layers = chosen_layers(options.layers or plan.layers, shape_of(source).n_layers)
     size = options.vocabulary or plan.vocabulary
     run = _run_key(source, texts, (layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
     encoders = students / pack.name / "encoders"
@@ -113,7 +113,7 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     making.mkdir(parents=True, exist_ok=True)
     try:
         kept = trim(source, making, texts, size)
-        imitation = _imitation(source, layers, kept, TextEncoder(making), options.seed)
+        imitation = _imitation(source, layers, kept, TextEncoder(making))
         rows = _rows(TextEncoder(making), texts, pack)
     except StillhouseError:
         if not (making / CHECKPOINT).exists():
@@ -122,7 +122,7 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     started = time.monotonic()
     steps, losses = _train(imitation, rows, making, options, on_progress)
     student = imitation.student.cpu()
-    save_encoder(student, source, making, kept=kept)
+    save_encoder(student, making)
     changed = _measured_fallback(pack, options.data_root, source, making)
     record = Distillation(
         run=run,
@@ -161,12 +161,8 @@ def read_distillation(folder: Path) -> Distillation:
 
 def check_sums(folder: Path) -> None:
     """Raises StudentError unless the encoder's files are those that were written."""
-    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in DECISIVE:
-        if not (folder / name).is_file() or sha256(folder / name) != expected.get(name):
-            reason = "missing, or not the file that was written (SHA-256 differs)"
-            raise StudentError(f"{folder / name}: {reason}. Remove the folder and distil again.", "bad_encoder")
+    if path := damaged_file(folder, (folder / SUMS).read_text(encoding="utf-8"), DECISIVE):
+        raise StudentError(f"{path}: missing, or not the file that was written (SHA-256 differs). Remove the folder and distil again.", "bad_encoder")
 
 
 def training_texts(pack: Pack, data_root: Path | None, further: Sequence[str] = ()) -> list[str]:
@@ -179,17 +175,7 @@ def training_texts(pack: Pack, data_root: Path | None, further: Sequence[str] = 
     return texts
 
 
-def trim(source: Path, folder: Path, texts: Sequence[str], size: int | None) -> Ints | None:
-    """Writes the tokenizer of `source` into the folder, trimmed to `size` pieces; gives the ids kept, None where all are."""
-    tokenizer = read_tokenizer(source)
-    n_pieces = shape_of(source)[1]
-    kept = None if size is None or size >= n_pieces else choose_pieces(tokenizer, count_pieces(TextEncoder(source), texts, n_pieces), size)
-    write_tokenizer(source, folder, kept)
-    return kept
-
-
-def _imitation(source: Path, layers: tuple[int, ...], kept: Ints | None, encoder: TextEncoder, seed: int) -> Imitation:
-    torch.manual_seed(seed)
+def _imitation(source: Path, layers: tuple[int, ...], kept: Ints | None, encoder: TextEncoder) -> Imitation:
     teacher, student = (load_masked_language_model(source, chosen, kept) for chosen in ("all", layers))
     if teacher is not None and student is not None:
         return TripleLoss(teacher, student, encoder.mask_id, encoder.special_ids)
@@ -301,7 +287,7 @@ def _finished(making: Path, encoders: Path, pack: Pack, record: Distillation, lo
     loss_curve(making / "loss.png", losses, SHOWN_STEPS)
     (making / "README.md").write_text(_card(pack, record), encoding="utf-8")
     names = sorted(p.name for p in making.iterdir() if p.name != SUMS and not p.name.startswith(CHECKPOINT))
-    (making / SUMS).write_text("".join(f"{sha256(making / n)}  {n}\n" for n in names), encoding="utf-8")
+    (making / SUMS).write_text(sums_of(making, names), encoding="utf-8")
     digest = hashlib.sha256("".join(sha256(making / n) for n in DECISIVE).encode()).hexdigest()
     folder = encoders / f"{pack.name}-encoder-{digest[:12]}"
     if folder.exists():

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertModel
 
 from pipelines.encode import Ints
-from pipelines.vocabulary import write_tokenizer
+from pipelines.sources import shape_of
 from suites.errors import StudentError
 
 Weights = Mapping[str, torch.Tensor]
@@ -52,7 +52,7 @@ def load_encoder(folder: Path, layers: Layers = "all", kept: Ints | None = None)
     """
     config, weights = _read(folder)
     is_bert = config["model_type"] == "bert"
-    n_layers, _ = shape_of(folder)
+    n_layers = shape_of(folder).n_layers
     chosen = chosen_layers(layers, n_layers)
     if not chosen or max(chosen) >= n_layers or min(chosen) < 0:
         raise StudentError(f"{folder}: has layers 0..{n_layers - 1}; layers {list(chosen)} were asked for.", "bad_layers")
@@ -102,18 +102,6 @@ def chosen_layers(layers: Layers, n_layers: int) -> tuple[int, ...]:
     if layers == "half":
         return tuple(range(n_layers - 1, -1, -2))[::-1]
     return tuple(range(n_layers)) if layers == "all" else tuple(layers)
-
-
-def shape_of(folder: Path) -> tuple[int, int]:
-    """The numbers of layers and of word pieces of the encoder in a folder."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("num_hidden_layers") or config["n_layers"]), int(config["vocab_size"])
-
-
-def hidden_size(folder: Path) -> int:
-    """The width of the hidden states of the encoder in a folder."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("hidden_size") or config["dim"])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -167,8 +155,8 @@ def _renumbered(weights: Weights, layers: Sequence[int]) -> dict[str, torch.Tens
     return state
 
 
-def save_encoder(model: DistilBertModel | DistilBertForMaskedLM, source: Path, folder: Path, labels: Sequence[str] = (), kept: Ints | None = None) -> None:
-    """Saves config.json (with real id2label), model.safetensors and the tokenizer of `source`, with its `kept` pieces alone where they are given."""
+def save_encoder(model: DistilBertModel | DistilBertForMaskedLM, folder: Path, labels: Sequence[str] = ()) -> None:
+    """Saves config.json (with real id2label where labels are given) and model.safetensors. The tokenizer is `vocabulary`'s to write."""
     if labels:
         model.config.id2label = dict(enumerate(labels))
         model.config.label2id = {label: i for i, label in enumerate(labels)}
@@ -177,4 +165,3 @@ def save_encoder(model: DistilBertModel | DistilBertForMaskedLM, source: Path, f
     # a masked-language head shares the word embeddings: safetensors stores no tensor twice
     state = {name: tensor for name, tensor in model.state_dict().items() if name != "vocab_projector.weight"}
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors", metadata={"format": "pt"})
-    write_tokenizer(source, folder, kept)

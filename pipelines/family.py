@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipelines.encode import TextEncoder
-from pipelines.sources import encoder_folder
+from pipelines.sources import encoder_folder, shape_of
 from pipelines.student import SUMS, Birth
 from suites.errors import StudentError
 
@@ -76,9 +74,7 @@ def is_own_teacher(birth: Birth) -> bool:
     if birth.teachers or birth.encoder:
         return False
     try:
-        folder = encoder_folder(birth.source)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        n_pieces = len(TextEncoder(folder).pieces)
+        shape = shape_of(encoder_folder(birth.source))
     except StudentError:
         return False  # the source has gone: what it had cannot be known
-    return len(birth.layers) == config.get("num_hidden_layers", config.get("n_layers")) and birth.vocabulary in (None, n_pieces)
+    return len(birth.layers) == shape.n_layers and birth.vocabulary in (None, shape.n_pieces)

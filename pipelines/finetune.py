@@ -21,7 +21,7 @@ from pipelines.calibrate import calibrated
 from pipelines.card import write_card
 from pipelines.compress import export_encoder
 from pipelines.encode import Floats, TextEncoder, padded_length
-from pipelines.encoder import hidden_size, save_encoder
+from pipelines.encoder import save_encoder
 from pipelines.engine import Engine, OpenVinoEngine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
@@ -32,7 +32,7 @@ from pipelines.heads import Head
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
-from pipelines.sources import encoder_folder, sha256
+from pipelines.sources import encoder_folder, sha256, shape_of
 from pipelines.start import UNDISTILLED, Start, distilled_start, start_of
 from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.targets import Encoded, encode_examples
@@ -145,7 +145,7 @@ def finetuned(
         epochs = options.epochs or _epochs(plan, examples.train, taught=bool(teachers))
         fitted = fit(net, lessons, plan, epochs=epochs, pad_id=text_encoder.pad_id, seed=options.seed, dev_score=dev_score, on_progress=on_progress)
         first_choice = next((t for t in pack.student_tasks if t.kind == "choice"), pack.student_tasks[0])
-        save_encoder(net.encoder, start.folder, making, first_choice.labels, start.kept)
+        save_encoder(net.encoder, making, first_choice.labels)
         export_encoder(making)
         lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
         engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
@@ -224,7 +224,7 @@ def _taught(
     examples = [*train, *unlabelled]
     guessed = guesses(pack, teachers[0], examples, on_progress, options.trusted)
     encoded = encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text, hooks.clean, guessed)
-    same_size = hidden_size(teachers[0].folder) == net.encoder.config.dim
+    same_size = shape_of(teachers[0].folder).hidden == net.encoder.config.dim
     return Teachers(teachers, encoder, states=same_size).teach(encoded, on_progress)
 
 

@@ -427,7 +427,7 @@ def _step(net: StudentNet, batch: Batch, optimiser: torch.optim.Optimizer, gold_
 class TorchEngine:
     """The training net behind the inference seam, so that dev is scored by the code that will serve.
 
-    `rough` computes in bf16 where the device has it: enough to rank epochs, and for a teacher to teach.
+    `rough` computes in bf16 where the device has it: enough to rank epochs.
     """
 
     def __init__(self, encoder: DistilBertModel, pad_id: int, *, rough: bool = False) -> None:

@@ -26,7 +26,7 @@ TEMPERATURE = 2.0
 MASKED_SHARE = 0.15
 # hidden states and relations, chosen on dev (docs/distillation.md)
 LAST_WEIGHT, BETWEEN_WEIGHT, RELATION_WEIGHT = 1.0, 1.0, 1.0
-# relations are compared in so many heads at a time, drawn anew each step: all of them cost as much as the rest of the step
+# relations are compared in so many heads at a time, drawn anew each step: their cost grows with the square of a window
 RELATION_HEADS = 3
 
 

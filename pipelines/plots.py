@@ -1,4 +1,4 @@
-"""The pictures of a card: reliability, and the frontier of size, speed and quality. Matplotlib, training side.
+"""The pictures of a card: losses, reliability, and the frontier of size, speed and quality. Matplotlib, training side.
 
 Colours are Okabe and Ito's, which the colour-blind tell apart (jfly.uni-koeln.de/color); widths suit
 a card's column.
@@ -6,7 +6,7 @@ a card's column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,22 @@ SMALL = 8
 HATCH = "/////"
 # area of the marker of a student of a million parameters, square points
 AREA = 14.0
+
+
+def loss_curve(path: Path, losses: Sequence[Mapping[str, float]], steps: int) -> None:
+    """Draws the parts of a training's loss and their sum `all` over its steps. `losses[i]` are means over the i-th `steps` steps."""
+    figure = _figure(WIDTH, 4.2)
+    axes = figure.add_subplot()
+    places = [steps * (i + 1) for i in range(len(losses))]
+    for name in losses[0] if losses else ():
+        is_sum = name == "all"
+        axes.plot(places, [row[name] for row in losses], label="all parts" if is_sum else name, color="black" if is_sum else None, lw=1.8 if is_sum else 1.2)
+    # a student that is its teacher's copy has no loss at all
+    scale = "log" if any(row["all"] > 0 for row in losses) else "linear"
+    axes.set(xlabel="step", ylabel="loss, weighted", yscale=scale)
+    axes.grid(alpha=0.3, which="both", lw=0.5)
+    axes.legend(frameon=False)
+    figure.savefig(path)
 
 
 def reliability_diagram(path: Path, evaluation: Evaluation) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
@@ -77,6 +79,33 @@ def _check_folder(folder: Path, source: str) -> None:
         raise StudentError(f"Encoder source {source}: model_type {config.get('model_type')!r} is not one of {', '.join(MODEL_TYPES)}.", "bad_source")
     if forbidden := [key for key in FORBIDDEN_KEYS if key in config]:
         raise StudentError(f"Encoder source {source}: config.json holds {forbidden}, which can load foreign code. Remove the key or the folder.", "bad_source")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many layers and word pieces an encoder has, and how wide its hidden states are."""
+
+    n_layers: int
+    n_pieces: int
+    hidden: int
+
+
+def shape_of(folder: Path) -> Shape:
+    """The shape of the BERT or DistilBERT in a folder, by its config.json alone."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    n_layers, hidden = ("num_hidden_layers", "hidden_size") if config["model_type"] == "bert" else ("n_layers", "dim")
+    return Shape(int(config[n_layers]), int(config["vocab_size"]), int(config[hidden]))
+
+
+def sums_of(folder: Path, names: Iterable[str]) -> str:
+    """The lines of a SHA256SUMS over these files of a folder."""
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
+
+
+def damaged_file(folder: Path, sums: str, names: Iterable[str]) -> Path | None:
+    """The first of these files that is missing or not the one that the lines of a SHA256SUMS name; None if all are whole."""
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    return next((folder / n for n in names if not (folder / n).is_file() or sha256(folder / n) != expected.get(n)), None)
 
 
 def sha256(path: Path) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from transformers import DistilBertModel
 
-from pipelines.distill import check_sums, distilled, read_distillation, trim
-from pipelines.encode import Ints
-from pipelines.encoder import chosen_layers, load_encoder, shape_of
-from pipelines.sources import encoder_folder
+from pipelines.distill import check_sums, distilled, read_distillation
+from pipelines.encoder import chosen_layers, load_encoder
+from pipelines.sources import encoder_folder, shape_of
+from pipelines.vocabulary import trim
 from suites.discover import Pack
 from suites.errors import StudentError, unknown
 
@@ -21,12 +21,10 @@ UNDISTILLED = "none"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An encoder to fine-tune. `kept` are the source's word pieces that it keeps, None: all; `distilled` is an encoder's id, or empty."""
+    """An encoder to fine-tune, the source's layers that it has, and the id of the distilled encoder that it is, or empty."""
 
     encoder: DistilBertModel
     layers: tuple[int, ...]
-    folder: Path
-    kept: Ints | None
     distilled: str
 
 
@@ -42,11 +40,11 @@ def start_of(pack: Pack, students: Path, making: Path, texts: Sequence[str], *, 
         source = encoder_folder(plan.source, offline=offline)
         kept = trim(source, making, texts, plan.vocabulary)
         encoder, layers = load_encoder(source, plan.layers, kept)
-        return Start(encoder, layers, source, kept, "")
+        return Start(encoder, layers, "")
     check_sums(folder)
     trim(folder, making, texts, None)
     encoder, _ = load_encoder(folder)
-    return Start(encoder, read_distillation(folder).layers, folder, None, folder.name)
+    return Start(encoder, read_distillation(folder).layers, folder.name)
 
 
 def distilled_start(pack: Pack, students: Path, choice: str | None, *, offline: bool) -> Path | None:
@@ -66,5 +64,5 @@ def _fits(pack: Pack, folder: Path, *, offline: bool) -> bool:
     plan, record = pack.manifest.student, read_distillation(folder)
     if record.teacher not in (plan.teacher, plan.source):
         return False
-    n_layers, n_pieces = shape_of(encoder_folder(record.teacher, offline=offline))
-    return (record.layers, record.vocabulary) == (chosen_layers(plan.layers, n_layers), min(plan.vocabulary or n_pieces, n_pieces))
+    shape = shape_of(encoder_folder(record.teacher, offline=offline))
+    return (record.layers, record.vocabulary) == (chosen_layers(plan.layers, shape.n_layers), min(plan.vocabulary or shape.n_pieces, shape.n_pieces))

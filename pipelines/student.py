@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipelines.heads import Head, n_outputs
 from pipelines.lexicon import Lexicon
-from pipelines.sources import sha256
+from pipelines.sources import damaged_file, sums_of
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.types import Task, TextLimits
@@ -31,7 +31,8 @@ class Birth(BaseModel):
     """student.json: what the student was made from, and what it answers.
 
     `vocabulary` counts its word pieces, `encoder` is the distilled encoder that it started from or
-    empty, `teachers` are ids of students of the same pack. Students of equal `recipe` and seed are equal.
+    empty, `teachers` are ids of students of the same pack. With equal `recipe`, teachers and seed
+    students are equal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,7 +92,7 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
 
 def seal(folder: Path, pack_name: str) -> str:
     """Writes SHA256SUMS over the core files and the graph; gives the id: pack name and 12 hex digits."""
-    (folder / SUMS).write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in SEALED), encoding="utf-8")
+    (folder / SUMS).write_text(sums_of(folder, SEALED), encoding="utf-8")
     return _id(folder, pack_name)
 
 
@@ -104,11 +105,8 @@ def load_student(folder: Path) -> Student:
     """The student in a folder, every file checked against SHA256SUMS. Raises StudentError."""
     if not (folder / SUMS).is_file():
         raise StudentError(f"{folder}: no student here ({SUMS} not found). `manage.py finetune PACK` makes one.", "no_student")
-    expected = {name: digest for digest, _, name in (line.partition("  ") for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())}
-    for name in SEALED:
-        path = folder / name
-        if not path.is_file() or sha256(path) != expected.get(name):
-            raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
+    if path := damaged_file(folder, (folder / SUMS).read_text(encoding="utf-8"), SEALED):
+        raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
     try:
         birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "heads.safetensors")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode import Ints, TextEncoder, Tokens
+from pipelines.sources import shape_of
 from suites.errors import StudentError
 
 CONTINUES = "##"
@@ -91,6 +92,15 @@ def trimmed_tokenizer(tokenizer: dict[str, Any], kept: Ints) -> dict[str, Any]:
         if side in processor:
             processor[side][1] = new[processor[side][1]]
     return trimmed
+
+
+def trim(source: Path, folder: Path, texts: Sequence[str], size: int | None) -> Ints | None:
+    """Writes the tokenizer of `source` into the folder, trimmed to `size` pieces; gives the ids kept, None where all are."""
+    tokenizer = read_tokenizer(source)
+    n_pieces = shape_of(source).n_pieces
+    kept = None if size is None or size >= n_pieces else choose_pieces(tokenizer, count_pieces(TextEncoder(source), texts, n_pieces), size)
+    write_tokenizer(source, folder, kept)
+    return kept
 
 
 def write_tokenizer(source: Path, folder: Path, kept: Ints | None) -> None:

@@ -19,13 +19,14 @@ from transformers import AutoModel, AutoModelForMaskedLM, BertForMaskedLM, BertM
 
 from pipelines.compress import export_encoder
 from pipelines.encode import Ints, TextEncoder, pad
-from pipelines.encoder import chosen_layers, hidden_size, load_encoder, load_masked_language_model, save_encoder, shape_of
+from pipelines.encoder import chosen_layers, load_encoder, load_masked_language_model, save_encoder
 from pipelines.engine import OpenVinoEngine, stitched
 from pipelines.fit import TorchEngine
 from pipelines.hardware import FUSED_FROM_TOKENS, suit_attention
 from pipelines.predict import make_predictor
-from pipelines.sources import FORBIDDEN_KEYS, encoder_folder
+from pipelines.sources import FORBIDDEN_KEYS, Shape, encoder_folder, shape_of
 from pipelines.student import Student
+from pipelines.vocabulary import write_tokenizer
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.samples import read_samples
@@ -82,7 +83,8 @@ def test_chosen_layers_are_those_layers() -> None:
 def test_a_saved_distilbert_is_a_source(tiny_encoder: Path, tmp_path: Path) -> None:
     """A saved copy is itself an encoder to start from: all its layers again, or the last alone."""
     model, _ = load_encoder(tiny_encoder)
-    save_encoder(model, tiny_encoder, tmp_path, ["a", "b"])
+    save_encoder(model, tmp_path, ["a", "b"])
+    write_tokenizer(tiny_encoder, tmp_path, None)
     assert encoder_folder(f"path:{tmp_path}") == tmp_path
     again, layers = load_encoder(tmp_path)
     assert layers == (0, 1)
@@ -127,7 +129,7 @@ def test_half_of_an_encoder_is_those_layers(tiny_masked: Path) -> None:
     """An encoder loaded by `half` has the weights of layers 1 and 3 of four."""
     half, layers = load_encoder(tiny_masked, "half")
     chosen, _ = load_encoder(tiny_masked, (1, 3))
-    assert (layers, shape_of(tiny_masked), hidden_size(tiny_masked)) == ((1, 3), (4, 30522), 32)
+    assert (layers, shape_of(tiny_masked)) == ((1, 3), Shape(4, 30522, 32))
     assert all(torch.equal(half.state_dict()[name], tensor) for name, tensor in chosen.state_dict().items())
 
 
@@ -187,7 +189,7 @@ def test_the_padding_of_a_trimmed_encoder_has_its_new_number(tiny_encoder: Path,
 def test_an_encoder_without_a_head_has_none(tiny_encoder: Path, tiny_masked: Path, tmp_path: Path) -> None:
     """A BERT or DistilBERT without a masked-language head gives None, and so does a head with output weights of its own."""
     assert load_masked_language_model(tiny_encoder) is None
-    save_encoder(load_encoder(tiny_encoder)[0], tiny_encoder, tmp_path)
+    save_encoder(load_encoder(tiny_encoder)[0], tmp_path)
     assert load_masked_language_model(tmp_path) is None
     untied = Path(shutil.copytree(tiny_masked, tmp_path / "untied"))
     weights = load_file(untied / "model.safetensors")
@@ -206,7 +208,7 @@ def test_a_saved_head_is_an_ordinary_one(request: pytest.FixtureRequest, source:
     kept = np.union1d(kept, list(TextEncoder(folder).special_ids)).astype(np.int32)
     model = load_masked_language_model(folder, "half", kept)
     assert model is not None
-    save_encoder(model, folder, tmp_path, kept=kept)
+    save_encoder(model, tmp_path)
     rows = [np.array([1, 2, 3, 500, 4000], np.int32), np.array([7, 8], np.int32)]
     wanted, states = answers(model, rows)
     for loaded in (AutoModelForMaskedLM.from_pretrained(tmp_path).eval(), load_masked_language_model(tmp_path)):
@@ -225,7 +227,8 @@ def test_the_chosen_attention_leaves_no_trace(tiny_masked: Path, tmp_path: Path,
     suit_attention(model, n_tokens, torch.device("cpu"))
     assert model.config._attn_implementation == ("eager" if n_tokens < FUSED_FROM_TOKENS else "sdpa")
     for saved in (model, model.distilbert):
-        save_encoder(saved, tiny_masked, tmp_path)
+        save_encoder(saved, tmp_path)
+        write_tokenizer(tiny_masked, tmp_path, None)
         assert not set(FORBIDDEN_KEYS) & json.loads((tmp_path / "config.json").read_text(encoding="utf-8")).keys()
         assert encoder_folder(f"path:{tmp_path}") == tmp_path
 
@@ -250,7 +253,7 @@ def test_another_activation_is_refused(tiny_encoder: Path, tmp_path: Path) -> No
 def test_the_graph_equals_torch(bert_folder: Path, tmp_path: Path, n_threads: int) -> None:
     """The OpenVINO graph gives the torch encoder's hidden states to 1e-4, on one stream or two."""
     model, _ = load_encoder(bert_folder)
-    save_encoder(model, bert_folder, tmp_path, ["a", "b"])
+    save_encoder(model, tmp_path, ["a", "b"])
     engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0, n_threads=n_threads)
     rows = rows_of(bert_folder)
     assert engine.hidden == model.config.dim
@@ -285,7 +288,7 @@ def test_a_batch_of_one_equals_a_batch_of_many(toy_pack: Pack, toy_student: tupl
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_company_changes_no_digit(bert_folder: Path, tmp_path: Path, precision: str) -> None:
     """An input has the very same states alone, among others of its length and among all lengths, in fp32 and in bf16."""
-    save_encoder(load_encoder(bert_folder)[0], bert_folder, tmp_path, ["a"])
+    save_encoder(load_encoder(bert_folder)[0], tmp_path, ["a"])
     engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0, precision=precision)
     rng = np.random.default_rng(1)
     rows = [rng.integers(1000, 30000, n).astype(np.int32) for n in (2, 7, 8, 9, 31, 33, 64, 100, 129, 200, 255)]
@@ -387,7 +390,7 @@ def test_a_hub_source_is_read_from_the_cache(tiny_masked: Path, hub_home: Path) 
 def test_the_saved_folder_is_an_ordinary_one(tiny_encoder: Path, tmp_path: Path) -> None:
     """A saved encoder is loaded by transformers with its labels and its weights."""
     model, _ = load_encoder(tiny_encoder)
-    save_encoder(model, tiny_encoder, tmp_path, ["animals", "weather"])
+    save_encoder(model, tmp_path, ["animals", "weather"])
     loaded = DistilBertModel.from_pretrained(tmp_path)
     assert loaded.config.id2label == {0: "animals", 1: "weather"}
     assert loaded.config.architectures == ["DistilBertModel"]

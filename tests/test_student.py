@@ -22,6 +22,7 @@ from pipelines.lexicon import Lexicon
 from pipelines.predict import Predictor, make_predictor
 from pipelines.rules import Rules
 from pipelines.student import CORE, SUMS, Birth, Student, check_fits, load_student, seal, write_heads
+from pipelines.vocabulary import write_tokenizer
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.hooks import load_hooks
@@ -58,7 +59,8 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
         return replace(head, temperature=1.5, platt=(0.9, -0.2), thresholds=(0.4, 0.3, 0.6)[:n], abstain=looks, n_answers=40, lexicon=added)
 
     heads = [fitted(h) for h in heads_of(net)]
-    save_encoder(net.encoder, tiny_encoder, tmp_path, ["a"])
+    save_encoder(net.encoder, tmp_path, ["a"])
+    write_tokenizer(tiny_encoder, tmp_path, None)
     engine = OpenVinoEngine(export_encoder(tmp_path), pad_id=0)
     limits = toy_pack.manifest.text
     before = findings(Predictor(toy_pack, heads, TextEncoder(tmp_path), engine, Rules(toy_pack.folder), load_hooks(toy_pack), limits), toy_pack)

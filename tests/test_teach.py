@@ -48,7 +48,8 @@ def untrained(pack: Pack, source: Path, students: Path, seed: int, kept: np.ndar
     net = StudentNet(load_encoder(source, "all", kept)[0], pack.student_tasks)
     for parameter in net.heads.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    save_encoder(net.encoder, source, making, ["a"], kept)
+    save_encoder(net.encoder, making, ["a"])
+    write_tokenizer(source, making, kept)
     export_encoder(making)
     tasks = tuple(pack.student_tasks)
     birth = Birth(pack=pack.name, pack_version="1.0", pack_digest="0", source="x", layers=(0,), seed=seed, data=(), text=pack.manifest.text, tasks=tasks)

@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from pipelines.distill import trim
 from pipelines.encode import Ints, TextEncoder, Tokens, pad
 from pipelines.encoder import load_encoder
 from pipelines.sources import encoder_folder
-from pipelines.vocabulary import Fallback, choose_pieces, count_pieces, fallback, read_tokenizer, trimmed_tokenizer, write_tokenizer
+from pipelines.vocabulary import Fallback, choose_pieces, count_pieces, fallback, read_tokenizer, trim, trimmed_tokenizer, write_tokenizer
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.samples import read_samples
