@@ -22,10 +22,10 @@ def floor_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
     for source, by_task in evaluation.scores.items():
         for name, score in by_task.items():
             if score.score <= score.majority:
-                problems.append(f"{_figure(source, name, score)}, must be above the majority answer's {score.majority:.3f}")
+                problems.append(f"{_figure(source, name, score)}, must be above the majority answer's {score.majority:.4f}")
             minimum = pack.manifest.gate.minimum.get(name)
             if source == "samples" and minimum is not None and score.score < minimum:
-                problems.append(f"{_figure(source, name, score)}, must be at least {minimum:.3f} ([gate] minimum)")
+                problems.append(f"{_figure(source, name, score)}, must be at least {minimum:.4f} ([gate] minimum)")
     answered = {name for by_task in evaluation.scores.values() for name in by_task}
     problems += [f"{task.name}: no test example annotates it, so it cannot be judged" for task in pack.manifest.task if task.name not in answered]
     return problems
@@ -70,10 +70,10 @@ def _broken_bounds(pack: Pack, evaluation: Evaluation, source: str, task: str) -
     theirs = {system: scores[source][task] for system, scores in evaluation.systems.items() if task in scores.get(source, {})}
     if (teacher := theirs.get("teacher")) and ours.score < gate.kept * teacher.score - ROUNDING:
         share = ours.score / teacher.score
-        yield f"{figure} is {share:.2%} of the teacher's {teacher.score:.3f}, must be at least {gate.kept:.2%} ([gate] kept)"
+        yield f"{figure} is {share:.2%} of the teacher's {teacher.score:.4f}, must be at least {gate.kept:.2%} ([gate] kept)"
     linear = theirs.get("tfidf")
     if linear and ours.score <= linear.score:
-        yield f"{figure}, must be above the TF-IDF baseline's {linear.score:.3f}"
+        yield f"{figure}, must be above the TF-IDF baseline's {linear.score:.4f}"
     if not linear and "tfidf" in evaluation.systems:
         yield f"{source}/{task}: the TF-IDF baseline has no score: no train example annotates the task"
     yield from _calibration_problem(pack, evaluation, source, task)
@@ -88,9 +88,9 @@ def _calibration_problem(pack: Pack, evaluation: Evaluation, source: str, task: 
         yield f"{source}/{task}: no answer has a score, so its calibration cannot be judged"
     elif error > bound + ROUNDING:
         known = evaluation.calibration.get(source, {}).get(task)
-        chance = f" ({known.expected_by_chance:.3f} expected by chance)" if known else ""
-        yield f"{source}/{task}: calibration error {error:.3f}{chance}, must be at most {bound:.3f} ([gate] calibration_error)"
+        chance = f" ({known.expected_by_chance:.4f} expected by chance)" if known else ""
+        yield f"{source}/{task}: calibration error {error:.4f}{chance}, must be at most {bound:.4f} ([gate] calibration_error)"
 
 
 def _figure(source: str, task: str, score: TaskScore) -> str:
-    return f"{source}/{task}: {score.measure} {score.score:.3f}"
+    return f"{source}/{task}: {score.measure} {score.score:.4f}"

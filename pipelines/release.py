@@ -148,7 +148,8 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation,
 
 
 def _refusal(pack: Pack, student_id: str, evaluation: Evaluation, state: State, problems: list[str]) -> str:
-    refused = f"The gate refuses {student_id} as {state}: {'; '.join(problems)}. Which student reads has not changed. Fine-tune with more data or epochs"
+    listed = "".join(f"\n  {problem}" for problem in problems)
+    refused = f"The gate refuses {student_id} as {state}:{listed}\nWhich student reads has not changed. Fine-tune with more data or epochs"
     if state == "primary" and evaluation.student == student_id and not floor_problems(pack, evaluation):
         return f"{refused}, or let it read where no primary does: python manage.py release {pack.name} --student {student_id} --experimental"
     return f"{refused}."

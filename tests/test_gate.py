@@ -48,10 +48,10 @@ def test_what_holds_every_bound_passes(toy_pack: Pack) -> None:
     [
         (
             {"student": task_score(0.855), "compressed": task_score(0.855)},
-            "samples/mood: macro_f1 0.855 is 95.00% of the teacher's 0.900, must be at least 97.00% ([gate] kept)",
+            "samples/mood: macro_f1 0.8550 is 95.00% of the teacher's 0.9000, must be at least 97.00% ([gate] kept)",
         ),
-        ({"tfidf": task_score(0.89)}, "samples/mood: macro_f1 0.890, must be above the TF-IDF baseline's 0.890"),
-        ({"student": task_score(0.89, error=0.062)}, "samples/mood: calibration error 0.062, must be at most 0.050 ([gate] calibration_error)"),
+        ({"tfidf": task_score(0.89)}, "samples/mood: macro_f1 0.8900, must be above the TF-IDF baseline's 0.8900"),
+        ({"student": task_score(0.89, error=0.062)}, "samples/mood: calibration error 0.0620, must be at most 0.0500 ([gate] calibration_error)"),
         ({"student": task_score(0.89, error=None)}, "samples/mood: no answer has a score, so its calibration cannot be judged"),
         (
             {"compressed": task_score(0.883)},
@@ -112,7 +112,7 @@ def test_chance_is_told_beside_the_error(toy_pack: Pack) -> None:
     made = evaluation(toy_pack, student=task_score(0.89, error=0.08))
     made.calibration["samples"] = {"mood": Calibration(before=None, after=0.08, expected_by_chance=0.031, n=200, bins=())}
     assert gate_problems(toy_pack, made) == [
-        "samples/mood: calibration error 0.080 (0.031 expected by chance), must be at most 0.050 ([gate] calibration_error)"
+        "samples/mood: calibration error 0.0800 (0.0310 expected by chance), must be at most 0.0500 ([gate] calibration_error)"
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_task_is_judged_on_every_source_with_enough_answers(toy_pack: Pack) ->
         made.systems[system]["small"] = {"mood": task_score(score, n=99, error=0.3)}
         made.systems[system]["large"] = {"mood": task_score(score, n=101)}
         made.systems[system]["samples"]["mood"] = task_score(score, n=3)
-    assert gate_problems(toy_pack, made) == ["large/mood: macro_f1 0.500 is 55.56% of the teacher's 0.900, must be at least 97.00% ([gate] kept)"]
+    assert gate_problems(toy_pack, made) == ["large/mood: macro_f1 0.5000 is 55.56% of the teacher's 0.9000, must be at least 97.00% ([gate] kept)"]
 
 
 def test_rules_have_no_teacher(toy_pack: Pack) -> None:
@@ -133,7 +133,7 @@ def test_rules_have_no_teacher(toy_pack: Pack) -> None:
         made.systems[system]["samples"]["codes"] = task_score(0.9 if system == "teacher" else 0.5, n=3, error=None)
     assert gate_problems(toy_pack, made) == []
     made.systems["student"]["samples"]["codes"] = task_score(0.3, n=3)
-    assert gate_problems(toy_pack, made) == ["samples/codes: macro_f1 0.300, must be above the majority answer's 0.300"]
+    assert gate_problems(toy_pack, made) == ["samples/codes: macro_f1 0.3000, must be above the majority answer's 0.3000"]
 
 
 @pytest.mark.parametrize("problems_of", [floor_problems, gate_problems])
@@ -147,8 +147,8 @@ def test_the_floor(toy_pack: Pack, problems_of: object) -> None:
     made.systems["tfidf"]["more"] = {"topic": task_score(0.1)}
     assert problems_of(pack, made) == [  # type: ignore[operator]
         "the scores are of the split 'dev', must be of 'test'",
-        "samples/topic: macro_f1 0.890, must be at least 0.950 ([gate] minimum)",
-        "samples/mood: macro_f1 0.300, must be above the majority answer's 0.300",
+        "samples/topic: macro_f1 0.8900, must be at least 0.9500 ([gate] minimum)",
+        "samples/mood: macro_f1 0.3000, must be above the majority answer's 0.3000",
         "flags: no test example annotates it, so it cannot be judged",
     ]
 
