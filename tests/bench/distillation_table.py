@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent.parent.parent / "docs" / "results"
 SYSTEMS = ("baseline", "teacher", "student_plain", "student", "compressed")
 
 
-def write_table(lines: Sequence[Mapping[str, Any]], speed_record: Path, n_folds: int) -> None:
+def write_table(lines: Sequence[Mapping[str, Any]], speed_record: Path, results: Path, n_folds: int) -> None:
     """Writes the table from the lines that are there, of some sets and runs perhaps."""
     by_set: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
@@ -31,9 +31,8 @@ def write_table(lines: Sequence[Mapping[str, Any]], speed_record: Path, n_folds:
         "distilled_encoders": {SETS[name].domain: lines[-1]["distill"] for name, lines in by_set.items()},
         "rows": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "distillation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "distillation.md").write_text(markdown(record), encoding="utf-8")
+    (results / "distillation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (results / "distillation.md").write_text(markdown(record), encoding="utf-8")
 
 
 def markdown(record: Mapping[str, Any]) -> str:
