@@ -36,7 +36,8 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     lines += [f"Encoder: {birth.source}, layers {', '.join(map(str, birth.layers))}. Seed {birth.seed}. Data: {', '.join(birth.data)}."]
     if birth.teachers:
         lines += [f"Taught by {', '.join(birth.teachers)}."]
-    lines += [f"Fine-tuned in {training['seconds']} s; best dev score {max(training['dev_scores'])} in epoch {training['best_epoch']}.", ""]
+    first, last = training["mean_of_epochs"]
+    lines += [f"Fine-tuned in {training['seconds']} s; dev score {training['dev_score']} with the mean weights of epochs {first} to {last}.", ""]
     lines += _table(["task", "kind", "scope", "labels"], [[t.name, t.kind, t.scope, ", ".join(t.labels)] for t in birth.tasks])
     if evaluation is not None:
         lines += ["", *_report(student, evaluation)]

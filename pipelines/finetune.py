@@ -42,7 +42,7 @@ from suites.errors import DataError, PackError, StudentError
 from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Example, StudentPlan
 
-# early stop looks at so many dev examples of each source: enough to rank epochs, cheap enough to do so
+# training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
 
 
@@ -252,7 +252,7 @@ def _check_windows(pack: Pack, start: Start) -> None:
 
 
 def mean_score(predictor: Predictor, examples: Sequence[Example]) -> float:
-    """The mean over sources and tasks of the tasks' scores: what early stopping looks at."""
+    """The mean over sources and tasks of the tasks' scores: what training is watched by."""
     values = [s.score for by_task in score(predictor, examples).values() for name, s in by_task.items() if predictor.pack.tasks[name].answered_by == "student"]
     return float(np.mean(values))
 
@@ -310,7 +310,8 @@ def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float
     record = {
         "dev_scores": [round(s, 4) for s in fitted.scores],
         "losses": [round(v, 4) for v in fitted.losses],
-        "best_epoch": fitted.best_epoch + 1,
+        "dev_score": round(fitted.score, 4),
+        "mean_of_epochs": [fitted.mean_from + 1, len(fitted.scores)],
         "examples": counts,
         "seconds": round(seconds, 1),
         "torch": torch.__version__,

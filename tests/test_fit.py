@@ -1,4 +1,4 @@
-"""The training loop: masked losses, early stop, and runs that are interrupted."""
+"""The training loop: masked losses, the mean of the later epochs, early stop, and runs that are interrupted."""
 
 from __future__ import annotations
 
@@ -122,20 +122,27 @@ def test_batches_hold_every_example_once(toy_pack: Pack, encoder: TextEncoder, e
     assert len(made) >= MIN_STEPS
 
 
-def test_early_stop_keeps_the_best_epoch(toy_pack: Pack, encoder: TextEncoder, net: StudentNet, examples: list[Example]) -> None:
-    """Training stops when dev has not risen for `patience` epochs, and the net has the best epoch's weights."""
-    scores, seen = iter([0.1, 0.5, 0.2, 0.3, 0.9]), []
+@pytest.mark.parametrize(("patience", "n_run", "score"), [(1, 4, 0.3), (2, 5, 0.2), (9, 6, 0.7)])
+def test_the_later_epochs_are_averaged(
+    toy_pack: Pack, encoder: TextEncoder, net: StudentNet, examples: list[Example], patience: int, n_run: int, score: float
+) -> None:
+    """Training stops in its later half when dev has not risen for `patience` epochs, and the net has the mean of that half's weights."""
+    scores, seen = iter([0.1, 0.2, 0.5, 0.4, 0.3, 0.2, 0.7]), []
 
     def dev_score(trained: StudentNet) -> float:
         seen.append({name: tensor.clone() for name, tensor in trained.state_dict().items()})
         return next(scores)
 
-    plan = toy_pack.manifest.student.model_copy(update={"patience": 2})
+    plan = toy_pack.manifest.student.model_copy(update={"patience": patience})
     few = encoded(toy_pack, encoder, examples[:6])
-    fitted = fit(net, few, plan, epochs=5, pad_id=encoder.pad_id, seed=1, dev_score=dev_score, on_progress=silent)
-    assert (fitted.scores, fitted.best_epoch, len(fitted.losses)) == ((0.1, 0.5, 0.2, 0.3), 1, 4)
-    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in net.state_dict().items())
-    assert not all(torch.equal(tensor, seen[3][name]) for name, tensor in net.state_dict().items())
+    fitted = fit(net, few, plan, epochs=6, pad_id=encoder.pad_id, seed=1, dev_score=dev_score, on_progress=silent)
+    assert (len(fitted.scores), len(fitted.losses), fitted.mean_from, fitted.score) == (n_run, n_run, 3, score)
+    *epochs, at_the_end = seen
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, at_the_end[name])
+        assert torch.allclose(tensor, torch.stack([state[name] for state in epochs[3:]]).mean(0), atol=1e-6)
+    if n_run > 4:
+        assert not all(torch.equal(tensor, epochs[-1][name]) for name, tensor in net.state_dict().items())
 
 
 def test_the_lowest_layers_stay(toy_pack: Pack, encoder: TextEncoder, net: StudentNet, examples: list[Example]) -> None:
@@ -347,7 +354,7 @@ def test_training_the_seen_pieces_is_training_all(
         before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         fit(net, made, plan, epochs=2, pad_id=encoder.pad_id, seed=1, dev_score=count, on_progress=silent)
         weights.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
-    assert n_embeddings == [30522] * 4  # dev is scored with all pieces, and the net keeps them
+    assert n_embeddings == [30522] * 6  # dev is scored with all pieces, and the net keeps them
     few, every = weights
     assert few.keys() == every.keys() == before.keys()
     name = "encoder.embeddings.word_embeddings.weight"

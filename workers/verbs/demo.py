@@ -27,7 +27,7 @@ from workers.show import progress_bar, table, words
 if TYPE_CHECKING:
     from workers.fleet import Fleet
 
-# enough for answers that make sense; `finetune` takes as many as its early stop allows
+# enough for answers that make sense; `finetune` takes twice as many
 EPOCHS = 6
 ROWS = 6
 

@@ -70,7 +70,7 @@ def run(options: Namespace, settings: Settings) -> object:
         with progress_bar(quiet=options.json) as on_progress:
             student = finetune(pack, settings.students_folder, chosen, on_progress)
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
-        words(f"{student.id}: {training['seconds']} s, best dev score {max(training['dev_scores']):.3f} in epoch {training['best_epoch']}.")
+        words(f"{student.id}: {training['seconds']} s, dev score {training['dev_score']:.3f}.")
         made.append({"student": student.id, "folder": str(student.folder), "teachers": student.birth.teachers, "training": training})
     words(f"Next: python manage.py release {pack.name}")
     return made[0] if len(made) == 1 else made
