@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import nn
 from transformers import DistilBertModel
 
 from pipelines.checkpoint import NAME as CHECKPOINT
@@ -27,6 +26,7 @@ from pipelines.checkpoint import load_checkpoint, save_checkpoint
 from pipelines.encode import Ints, TextEncoder, batches, pad
 from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder
 from pipelines.examples import read_examples
+from pipelines.fit import descend, warmup_and_decay
 from pipelines.hardware import mixed_precision, suit_attention, training_device
 from pipelines.imitation import Imitation, StatesLoss, TripleLoss
 from pipelines.plots import loss_curve
@@ -213,7 +213,7 @@ def _train(imitation: Imitation, rows: Sequence[Ints], folder: Path, options: Di
         if step < done:
             continue
         for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * _rate(step, total)
+            group["lr"] = options.learning_rate * warmup_and_decay(step, total, WARMUP_SHARE)
         running.append(_step(imitation, optimiser, [rows[i] for i in batch], np.random.default_rng([options.seed, step])))
         if len(running) == SHOWN_STEPS or step + 1 == total:
             losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
@@ -233,16 +233,8 @@ def _step(imitation: Imitation, optimiser: torch.optim.Optimizer, rows: Sequence
     with mixed_precision(device):
         parts = imitation.losses(ids, mask, rng)
     loss = torch.stack(list(parts.values())).sum()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(imitation.student.parameters(), 1.0)
-    optimiser.step()
+    descend(loss, imitation.student, optimiser)
     return {name: float(part.detach()) for name, part in parts.items()} | {"all": float(loss.detach())}
-
-
-def _rate(step: int, total: int) -> float:
-    warmup = max(1, int(total * WARMUP_SHARE))
-    return (step + 1) / warmup if step < warmup else (total - step) / max(1, total - warmup)
 
 
 def _all_batches(rows: Sequence[Ints], seed: int, n_epochs: int) -> Iterator[list[int]]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from suites.types import TextLimits
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+# of each token its id, or its states
+Rows = TypeVar("Rows", Ints, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,12 @@ class Inputs:
 
     rows: tuple[Ints, ...]
     plan: tuple[Window, ...]
+
+
+def stitch(rows: Sequence[Rows], plan: Sequence[Window]) -> Rows:
+    """What belongs to the tokens of a text's windows, one row a token: of each window what its plan keeps. Shapes: (len(row), ...), (n_tokens, ...)."""
+    parts = [row[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for row, w in zip(rows, plan, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class TextEncoder:

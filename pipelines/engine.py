@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from pipelines.encode import Floats, Inputs, Ints, Window, batches, pad
+from pipelines.encode import Floats, Inputs, Ints, batches, pad, stitch
 from suites.errors import RunError, StudentError
 
 BATCH_TOKENS = 1024  # padded tokens a request: the fastest of those measured, docs/performance.md
@@ -46,12 +46,6 @@ def stitched(engine: Engine, texts: Sequence[Inputs], project: Project = as_they
     states = iter(engine.states([row for text in texts for row in text.rows], project, on_batch))
     for text in texts:
         yield stitch([next(states) for _ in text.plan], text.plan)
-
-
-def stitch(states: Sequence[Floats], plan: Sequence[Window]) -> Floats:
-    """The states of a text's windows as one row a token: of each window what its plan keeps. Shape: (n_tokens, hidden)."""
-    parts = [s[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for s, w in zip(states, plan, strict=True)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class OpenVinoEngine:

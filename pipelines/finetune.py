@@ -102,7 +102,7 @@ def _is_full(pack: Pack, students: Path, options: FinetuneOptions) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a student is fitted on, and what its epochs, temperatures and thresholds are chosen on."""
+    """What a student is fitted on, and what its training is watched by and its temperatures and thresholds are chosen on."""
 
     train: list[Example]
     dev: list[Example]

@@ -309,7 +309,7 @@ def fit(
     optimiser = torch.optim.AdamW(_groups(net, plan), fused=True)
     per_epoch = len(plan_batches(train, plan, random.Random(seed)))
     total = per_epoch * epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_and_decay(step, total))
     scores: list[float] = []
     losses: list[float] = []
     mean = MeanWeights()
@@ -422,8 +422,9 @@ def _groups(net: StudentNet, plan: StudentPlan) -> Iterator[dict[str, object]]:
     yield {"params": list(net.heads.parameters()), "lr": plan.head_learning_rate, "weight_decay": 0.0}
 
 
-def _rate(step: int, total: int) -> float:
-    warmup = max(1, int(total * WARMUP_SHARE))
+def warmup_and_decay(step: int, total: int, warmup_share: float = WARMUP_SHARE) -> float:
+    """The share of the learning rate at a step: up to 1 in the first steps, then down to 0, both in a line."""
+    warmup = max(1, int(total * warmup_share))
     return (step + 1) / warmup if step < warmup else max(0.0, (total - step) / max(1, total - warmup))
 
 
@@ -435,11 +436,16 @@ def _step(net: StudentNet, batch: Batch, optimiser: torch.optim.Optimizer, gold_
     if not losses:
         return 0.0
     loss = torch.stack(list(losses.values())).sum()
+    descend(loss, net, optimiser)
+    return float(loss.detach())
+
+
+def descend(loss: torch.Tensor, net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """One step down the loss, its gradient of a norm of 1 at most."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_([p for p in net.parameters() if p.grad is not None], 1.0)
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimiser.step()
-    return float(loss.detach())
 
 
 class TorchEngine:

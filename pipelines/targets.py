@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens
+from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens, stitch
 from pipelines.heads import n_outputs
 from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
@@ -52,8 +52,7 @@ class Encoded:
     @property
     def ids(self) -> Ints:
         """The word pieces, special ones left out. Shape: (n_tokens,)."""
-        kept = [row[1 + w.keep_start - w.start : 1 + w.keep_end - w.start] for row, w in zip(self.inputs.rows, self.inputs.plan, strict=True)]
-        return np.concatenate(kept)
+        return stitch(self.inputs.rows, self.inputs.plan)
 
 
 def encode_examples(

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.encode import Floats, Inputs, Ints, TextEncoder
-from pipelines.engine import Engine, OpenVinoEngine, stitch
+from pipelines.encode import Floats, Inputs, Ints, TextEncoder, stitch
+from pipelines.engine import Engine, OpenVinoEngine
 from pipelines.fit import SOFTENING
 from pipelines.heads import Head, pooled, sigmoid, softmax
 from pipelines.predict import make_predictor

@@ -198,9 +198,9 @@ class StudentPlan(_Frozen):
     epochs: int = Field(default=12, ge=1)  # on the samples alone
     data_epochs: int = Field(default=6, ge=1)  # with real data
     taught_epochs: int = Field(default=8, ge=1)  # with real data and teachers: their answers wear out later
-    # this share of the layers, the lowest, is left as it is, and the embeddings with them; 0 trains all, which span tasks need
+    # this share of the layers, the lowest, is left as it is, and the embeddings with them; 0 trains all
     frozen: float = Field(default=0.0, ge=0.0, le=1.0)
-    patience: int = Field(default=6, ge=1)
+    patience: int = Field(default=6, ge=1)  # epochs without a better dev score that end a training without teachers, in its later half
     learning_rate: float = Field(default=3e-4, gt=0)
     teacher_learning_rate: float = Field(default=2e-4, gt=0)  # of BERT-base rather 5e-5: larger encoders want smaller steps
     head_learning_rate: float = Field(default=5e-3, gt=0)

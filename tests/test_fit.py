@@ -368,7 +368,7 @@ def test_training_the_seen_pieces_is_training_all(
     assert torch.equal(few[name][~seen], before[name][~seen])
     assert int((few[name] != before[name]).any(1).sum()) > 30
     n_steps = 2 * len(plan_batches(made, plan, random.Random(1)))
-    decay = np.prod([1 - 0.01 * 1e-3 * fitting._rate(step, n_steps) for step in range(n_steps)])
+    decay = np.prod([1 - 0.01 * 1e-3 * fitting.warmup_and_decay(step, n_steps) for step in range(n_steps)])
     torch.testing.assert_close(every[name][~seen], before[name][~seen] * float(decay), atol=1e-6, rtol=0)
 
 
