@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +21,14 @@ from transformers import DistilBertModel
 
 from pipelines.checkpoint import NAME as CHECKPOINT
 from pipelines.checkpoint import load_checkpoint, save_checkpoint
-from pipelines.encode import Ints, TextEncoder, batches, pad
+from pipelines.encode import Ints, TextEncoder, pad
 from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder
 from pipelines.examples import read_examples
 from pipelines.fit import descend, warmup_and_decay
 from pipelines.hardware import mixed_precision, suit_attention, training_device
 from pipelines.imitation import Imitation, StatesLoss, TripleLoss
 from pipelines.plots import loss_curve
+from pipelines.portions import read_batches
 from pipelines.progress import OnProgress, silent
 from pipelines.sources import damaged_file, encoder_folder, sha256, shape_of, sums_of
 from pipelines.vocabulary import Fallback, fallback, trim
@@ -52,7 +51,8 @@ DECISIVE = ("config.json", "model.safetensors", "tokenizer.json")
 class DistillOptions:
     """What a user may choose for one distillation. None means: as the pack's manifest says.
 
-    `texts` are further unlabelled texts. Training reads about `tokens` tokens, the same text several times over.
+    `texts` are further unlabelled texts, a source like each of the pack's. Training reads about `tokens` tokens, equally
+    many of each source, the same text several times over.
     """
 
     teacher: str | None = None
@@ -100,10 +100,11 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     plan = pack.manifest.student
     teacher = options.teacher or plan.teacher or plan.source
     source = encoder_folder(teacher, offline=options.offline)
-    texts = training_texts(pack, options.data_root, options.texts)
+    by_source = training_texts(pack, options.data_root, options.texts)
+    texts = sorted(chain.from_iterable(by_source.values()))
     layers = chosen_layers(options.layers or plan.layers, shape_of(source).n_layers)
     size = options.vocabulary or plan.vocabulary
-    run = _run_key(source, texts, (layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
+    run = _run_key(source, by_source, (layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
     encoders = students / pack.name / "encoders"
     for done in distilled(students, pack.name):
         record = read_distillation(done)
@@ -114,7 +115,9 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     try:
         kept = trim(source, making, texts, size)
         imitation = _imitation(source, layers, kept, TextEncoder(making))
-        rows = _rows(TextEncoder(making), texts, pack)
+        rows = {name: made for name, of in by_source.items() if (made := _rows(TextEncoder(making), of, pack))}
+        if not rows:
+            raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
     except StillhouseError:
         if not (making / CHECKPOINT).exists():
             shutil.rmtree(making)
@@ -137,7 +140,7 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
         pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
         loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
         n_texts=len(texts),
-        tokens=sum(map(len, rows)),
+        tokens=sum(map(len, chain.from_iterable(rows.values()))),
         steps=steps,
         seed=options.seed,
         seconds=round(time.monotonic() - started, 1),
@@ -165,11 +168,15 @@ def check_sums(folder: Path) -> None:
         raise StudentError(f"{path}: missing, or not the file that was written (SHA-256 differs). Remove the folder and distil again.", "bad_encoder")
 
 
-def training_texts(pack: Pack, data_root: Path | None, further: Sequence[str] = ()) -> list[str]:
-    """The texts of the pack's train split, and further ones, each once; none that dev or test hold too."""
-    held_out = {e.document.text for split in ("dev", "test") for e in read_examples(pack, split, data_root=data_root)}
-    own = [e.document.text for e in read_examples(pack, "train", data_root=data_root)]
-    texts = sorted({text for text in (*own, *further) if text.strip()} - held_out)
+def training_texts(pack: Pack, data_root: Path | None, further: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The texts of each source of the pack's train split, and further ones as `further`, each once; none that dev or test hold too."""
+    seen = {e.document.text for split in ("dev", "test") for e in read_examples(pack, split, data_root=data_root)}
+    own = [(e.source, e.document.text) for e in read_examples(pack, "train", data_root=data_root)]
+    texts: dict[str, list[str]] = {}
+    for source, text in (*own, *(("further", text) for text in further)):
+        if text.strip() and text not in seen:
+            seen.add(text)
+            texts.setdefault(source, []).append(text)
     if not texts:
         raise DataError(f"Pack {pack.name!r} has no train texts to distil from. Set --data-root, or give --text.")
     return texts
@@ -179,20 +186,19 @@ def _imitation(source: Path, layers: tuple[int, ...], kept: Ints | None, encoder
     teacher, student = (load_masked_language_model(source, chosen, kept) for chosen in ("all", layers))
     if teacher is not None and student is not None:
         return TripleLoss(teacher, student, encoder.mask_id, encoder.special_ids)
-    return StatesLoss(load_encoder(source, "all", kept)[0], load_encoder(source, layers, kept)[0])
+    return StatesLoss(load_encoder(source, "all", kept)[0], load_encoder(source, layers, kept)[0], encoder.word_ids)
 
 
 def _rows(encoder: TextEncoder, texts: Sequence[str], pack: Pack) -> list[Ints]:
     """The windows of all texts as rows of token ids; those of a few known pieces teach nothing."""
     limits = pack.manifest.text.model_copy(update={"window_tokens": min(WINDOW_TOKENS, pack.manifest.text.window_tokens), "overlap_tokens": 0})
     rows = [row for tokens in encoder.tokens(texts) for row in encoder.inputs(tokens, limits).rows]
-    rows = [row for row in rows if np.count_nonzero(~np.isin(row, encoder.special_ids)) > 4]
-    if not rows:
-        raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
-    return rows
+    return [row for row in rows if np.count_nonzero(~np.isin(row, encoder.special_ids)) > 4]
 
 
-def _train(imitation: Imitation, rows: Sequence[Ints], folder: Path, options: DistillOptions, on_progress: OnProgress) -> tuple[int, list[dict[str, float]]]:
+def _train(
+    imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Path, options: DistillOptions, on_progress: OnProgress
+) -> tuple[int, list[dict[str, float]]]:
     """Trains to the last step, going on from the folder's checkpoint; gives the steps and the shown losses."""
     device = training_device()
     student = imitation.student.to(device).train()
@@ -200,21 +206,16 @@ def _train(imitation: Imitation, rows: Sequence[Ints], folder: Path, options: Di
     decayed, others = ([p for p in student.parameters() if (p.ndim > 1) is matrix] for matrix in (True, False))
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
-    n_tokens = sum(map(len, rows))
-    n_epochs = max(1, round(options.tokens / n_tokens))
-    whole = sum(len(_batches(rows, options.seed, epoch)) for epoch in range(n_epochs))
-    # more text than is to be read: a part of it
-    total = min(whole, math.ceil(whole * options.tokens / (n_tokens * n_epochs)))
+    read = read_batches(rows, options.tokens, BATCH_TOKENS, options.seed)
+    total = len(read)
     progress = load_checkpoint(folder, student, optimiser) or {"step": 0, "losses": []}
     done: int = progress["step"]
     losses: list[dict[str, float]] = progress["losses"]
     running: list[dict[str, float]] = []
-    for step, batch in enumerate(islice(_all_batches(rows, options.seed, n_epochs), total)):
-        if step < done:
-            continue
+    for step, batch in enumerate(read[done:], start=done):
         for group in optimiser.param_groups:
             group["lr"] = options.learning_rate * warmup_and_decay(step, total, WARMUP_SHARE)
-        running.append(_step(imitation, optimiser, [rows[i] for i in batch], np.random.default_rng([options.seed, step])))
+        running.append(_step(imitation, optimiser, batch, np.random.default_rng([options.seed, step])))
         if len(running) == SHOWN_STEPS or step + 1 == total:
             losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
             running = []
@@ -237,27 +238,9 @@ def _step(imitation: Imitation, optimiser: torch.optim.Optimizer, rows: Sequence
     return {name: float(part.detach()) for name, part in parts.items()} | {"all": float(loss.detach())}
 
 
-def _all_batches(rows: Sequence[Ints], seed: int, n_epochs: int) -> Iterator[list[int]]:
-    for epoch in range(n_epochs):
-        yield from _batches(rows, seed, epoch)
-
-
-def _batches(rows: Sequence[Ints], seed: int, epoch: int) -> list[list[int]]:
-    """One epoch's batches in random order: rows of one padded length, as many as BATCH_TOKENS hold.
-
-    So there are few shapes: the processor's kernels are made anew for every one.
-    """
-    order = list(range(len(rows)))
-    rng = random.Random(f"{seed}/{epoch}")
-    rng.shuffle(order)
-    made = list(batches([len(rows[i]) for i in order], BATCH_TOKENS))
-    rng.shuffle(made)
-    return [[order[place] for place in batch] for batch in made]
-
-
-def _run_key(source: Path, texts: Sequence[str], rest: object) -> str:
+def _run_key(source: Path, texts: Mapping[str, Sequence[str]], rest: object) -> str:
     digest = hashlib.sha256(f"{sha256(source / 'model.safetensors')} {rest!r}".encode())
-    for text in texts:
+    for text in chain.from_iterable(([name, *of] for name, of in texts.items())):
         digest.update(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
     return digest.hexdigest()[:12]
 

@@ -15,6 +15,9 @@ from tokenizers import Tokenizer
 from suites.errors import StudentError
 from suites.types import TextLimits
 
+# WordPiece marks by it the pieces that go on with a word
+CONTINUES = "##"
+
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 # of each token its id, or its states
@@ -92,6 +95,12 @@ class TextEncoder:
     @property
     def special_ids(self) -> tuple[int, ...]:
         return (self.pad_id, self.cls_id, self.sep_id, self.unknown_id, self.mask_id)
+
+    @property
+    def word_ids(self) -> Ints:
+        """The ids of the pieces that begin a word, in order: neither special ones nor those that go on with one."""
+        special = set(self.special_ids)
+        return np.asarray(sorted(i for piece, i in self.pieces.items() if i not in special and not piece.startswith(CONTINUES)), np.int32)
 
     @property
     def pieces(self) -> dict[str, int]:

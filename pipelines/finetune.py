@@ -35,6 +35,7 @@ from pipelines.rules import Rules
 from pipelines.sources import encoder_folder, sha256, shape_of
 from pipelines.start import UNDISTILLED, Start, distilled_start, start_of
 from pipelines.student import Birth, Student, load_student, seal, write_heads
+from pipelines.swap import varied
 from pipelines.targets import Encoded, encode_examples
 from pipelines.teach import Teachers, guesses
 from suites.discover import Pack
@@ -219,11 +220,17 @@ def _taught(
     net: StudentNet,
     on_progress: OnProgress,
 ) -> list[Encoded]:
-    """The train examples and the unlabelled texts with their teachers' answers to every task."""
+    """The train examples, the unlabelled texts and varied copies with their teachers' answers to every task.
+
+    Of copies there are as many tokens as the unlabelled texts leave of the plan's `source_tokens`.
+    """
     unlabelled = [Example(Document(f"unlabelled/{i}", text), (), frozenset(), "unlabelled") for i, text in enumerate(options.unlabelled)]
     examples = [*train, *unlabelled]
     guessed = guesses(pack, teachers[0], examples, on_progress, options.trusted)
     encoded = encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text, hooks.clean, guessed)
+    plan, own = pack.manifest.student, encoded[: len(train)]
+    room = max(0, plan.source_tokens - sum(e.n_tokens for e in encoded[len(train) :]))
+    encoded += varied(own, encoder.word_ids, room, plan.varied, options.seed)
     same_size = shape_of(teachers[0].folder).hidden == net.encoder.config.dim
     return Teachers(teachers, encoder, states=same_size).teach(encoded, on_progress)
 

@@ -17,7 +17,9 @@ from torch import nn
 from torch.nn import functional as nnf
 from transformers import DistilBertForMaskedLM, DistilBertModel
 
+from pipelines.encode import Ints
 from pipelines.fit import relative_distance
+from pipelines.swap import swapped
 
 # the weights and the temperature that DistilBERT was trained with, by its published training command
 SOFT_WEIGHT, MASKED_WEIGHT, COSINE_WEIGHT = 5.0, 2.0, 1.0
@@ -94,9 +96,10 @@ def softened_divergence(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Ten
 class StatesLoss:
     """Hidden states of the last and the matching layers between, and relations among queries, keys and values of the last."""
 
-    def __init__(self, teacher: DistilBertModel, student: DistilBertModel) -> None:
+    def __init__(self, teacher: DistilBertModel, student: DistilBertModel, words: Ints) -> None:
         self.teacher = teacher.requires_grad_(False).eval()  # type: ignore[no-untyped-call]
         self.student = student
+        self._words = words  # to swap for others
         n_teacher, n_student = teacher.config.n_layers, student.config.n_layers
         # the teacher's layer that student layer i stands for: evenly spread, the last for the last
         self._between = [(i, round(i * n_teacher / n_student)) for i in range(1, n_student)]
@@ -112,6 +115,9 @@ class StatesLoss:
         return hook
 
     def losses(self, ids: torch.Tensor, mask: torch.Tensor, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        n_heads = self.student.config.n_heads
+        heads = rng.permutation(n_heads)[:RELATION_HEADS].tolist()
+        ids = partly_swapped(ids, mask, self._words, rng)
         with torch.no_grad():
             wanted = self.teacher(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         given = self.student(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
@@ -119,11 +125,16 @@ class StatesLoss:
         if self._between:
             distances = [relative_distance(given[i].float(), wanted[j].float(), mask) for i, j in self._between]
             parts["between"] = BETWEEN_WEIGHT * torch.stack(distances).mean()
-        n_heads = self.student.config.n_heads
-        heads = rng.permutation(n_heads)[:RELATION_HEADS].tolist()
         divergences = [relation_divergence(self._seen["student", n], self._seen["teacher", n], mask, n_heads, heads) for n in ("q_lin", "k_lin", "v_lin")]
         parts["relations"] = RELATION_WEIGHT * torch.stack(divergences).mean()
         return parts
+
+
+def partly_swapped(ids: torch.Tensor, mask: torch.Tensor, words: Ints, rng: np.random.Generator) -> torch.Tensor:
+    """The ids with words swapped in half of the rows (see `swapped`). Shapes: (n_rows, length) all; words (n_words,)."""
+    given, seen = ids.cpu().numpy(), mask.cpu().numpy().astype(bool)
+    may = seen & (rng.random((len(given), 1)) < 0.5)
+    return torch.from_numpy(swapped(given, may, given[seen & np.isin(given, words)], words, rng)).to(ids.device)
 
 
 def relation_divergence(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, n_heads: int, heads: Sequence[int]) -> torch.Tensor:

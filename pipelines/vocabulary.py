@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encode import Ints, TextEncoder, Tokens
+from pipelines.encode import CONTINUES, Ints, TextEncoder, Tokens
 from pipelines.sources import shape_of
 from suites.errors import StudentError
-
-CONTINUES = "##"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from pipelines.imitation import (
     Imitation,
     StatesLoss,
     TripleLoss,
+    partly_swapped,
     relation_divergence,
     relations,
     softened_divergence,
@@ -28,6 +29,7 @@ from pipelines.imitation import (
 
 N_PIECES, PAD, UNKNOWN, CLS, SEP, MASK = 400, 0, 1, 2, 3, 4
 SPECIAL = (PAD, CLS, SEP, UNKNOWN, MASK)
+ORDINARY = np.arange(5, N_PIECES, dtype=np.int32)
 ROWS = np.arange(N_PIECES, dtype=np.int32)
 
 
@@ -54,7 +56,7 @@ def imitation(kind: str, folder: Path, layers: tuple[int, ...]) -> Imitation:
     """A teacher of all four layers and a student of some, in one way of imitation."""
     if kind == "triple":
         return TripleLoss(masked(folder), masked(folder, layers), MASK, SPECIAL)
-    return StatesLoss(encoder(folder), encoder(folder, layers))
+    return StatesLoss(encoder(folder), encoder(folder, layers), ORDINARY)
 
 
 def losses(made: Imitation, ids: torch.Tensor, mask: torch.Tensor, seed: int = 1) -> dict[str, float]:
@@ -119,14 +121,29 @@ def test_a_full_copy_has_nothing_to_learn(tiny_masked: Path) -> None:
     assert triple["masked"] > 1.0
 
 
-def test_padding_a_batch_further_changes_no_loss(tiny_masked: Path) -> None:
+def test_a_fifth_of_half_the_rows_is_swapped() -> None:
+    """Half of the rows stay as they are; in the others a fifth of the pieces is swapped, frames and padding never; one seed, one result."""
+    ids, mask = batch((120, 100) * 100)
+    made = partly_swapped(ids, mask, ORDINARY, np.random.default_rng(1))
+    changed = made != ids
+    rows = changed.any(1)
+    assert 0.4 < float(rows.float().mean()) < 0.6
+    assert 0.17 < float(changed[rows].sum() / (mask[rows].sum() - 2 * rows.sum())) < 0.22
+    assert not changed[torch.isin(ids, torch.tensor(SPECIAL))].any() and not torch.isin(made[changed], torch.tensor(SPECIAL)).any()
+    assert torch.equal(made, partly_swapped(ids, mask, ORDINARY, np.random.default_rng(1)))
+    assert len(made[changed].unique()) > 0.9 * (N_PIECES - len(SPECIAL))
+
+
+def test_padding_a_batch_further_changes_no_loss(tiny_masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The losses of states and relations of a batch are those of the same batch with more padding."""
+    monkeypatch.setattr("pipelines.swap.SWAPPED_SHARE", 0.0)  # which pieces are swapped hangs on the batch's shape
     made = imitation("states", tiny_masked, (1, 3))
     assert losses(made, *batch(further=16)) == pytest.approx(losses(made, *batch()), rel=1e-5)
 
 
-def test_layers_between_are_matched(tiny_masked: Path) -> None:
+def test_layers_between_are_matched(tiny_masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Student layer 1 of two is compared with teacher layer 2 of four, the last with the last; a student of one layer has none between."""
+    monkeypatch.setattr("pipelines.swap.SWAPPED_SHARE", 0.0)
     made = imitation("states", tiny_masked, (0, 1))
     ids, mask = batch()
     states = [m(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states for m in (made.student, made.teacher)]

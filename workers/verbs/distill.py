@@ -2,9 +2,10 @@
 
 Fine-tuning starts from it then. The teacher is [student] teacher or source of the pack: any BERT or
 DistilBERT (package:NAME, hub:OWNER/NAME, path:DIR). The student begins as the teacher's chosen
-layers. With a teacher that has a masked-language head it learns by soft targets, masked words and the
-cosine of the states (DistilBERT); else by hidden states and attention relations (MiniLM v2). Ctrl-C
-and the same command again goes on where it was. A curve of the losses is saved as loss.png.
+layers and reads equally much of each of the pack's sources. With a teacher that has a masked-language
+head it learns by soft targets, masked words and the cosine of the states (DistilBERT); else by hidden
+states and attention relations (MiniLM v2). Ctrl-C and the same command again goes on where it was. A
+curve of the losses is saved as loss.png.
 
 example: python manage.py distill clinical --data-root ../data
          python manage.py distill clinical --layers 1,3,5 --vocabulary 19000 --text ~/reports
