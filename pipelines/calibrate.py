@@ -1,4 +1,4 @@
-"""What is fitted on dev, so that a score is the share of answers that are right: temperature, a lexicon's scale, the scores of tags and spans.
+"""What is fitted on dev, so that a score is the share of answers that are right: temperature, weights of lexicon and transitions, scores of tags and spans.
 
 And what is decided with such scores where a task states costs: from which score on a label is
 given, and where a human should look.
@@ -17,6 +17,7 @@ from pipelines.encode import Floats
 from pipelines.heads import LIKELY, Flags, Head, chance_right, given, logit, pooled, range_scores, raw_scores, runs, softmax, usual_thresholds
 from pipelines.lexicon import Lexicon
 from pipelines.targets import IGNORED, Encoded, Target
+from pipelines.transitions import best_tags, surprise, weighted
 from suites.types import Cost, Task
 
 Doubles = npt.NDArray[np.float64]
@@ -25,6 +26,8 @@ Wanted = npt.NDArray[Any]
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 41)  # steps of 9 %: scores change by two points at most
 LEXICON_SCALES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # 0 leaves it out
+TRANSITION_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # 0 leaves what must not follow
+USUAL_WEIGHT = 0.25  # most want it (docs/distillation.md)
 MIN_ANSWERS = 30  # fewer tell nothing
 # Fine-tuned encoders are too sure of themselves: most want a temperature of about 1.4, give or take a
 # factor of 1.6. Thirty answers without an error alone would ask for the coldest (docs/distillation.md).
@@ -53,9 +56,10 @@ def calibrated(
     states: Iterable[Floats],
     lexicons: Mapping[str, Lexicon],
 ) -> list[Head]:
-    """The heads, fitted on these examples (dev): temperature, lexicon's scale, scores of tags and spans, thresholds, where to abstain.
+    """The heads, fitted on these examples (dev): temperature, weights of lexicon and transitions, scores of tags and spans, thresholds, where to abstain.
 
-    `states[i]` are example i's stitched hidden states, shape (n_tokens, hidden); `lexicons` are by task.
+    `states[i]` are example i's stitched hidden states, shape (n_tokens, hidden); `lexicons` are by task. The heads' transitions
+    are as counted.
     """
     dev = {h.task.name: _Dev() for h in heads}
     for example, hidden in zip(examples, states, strict=True):
@@ -80,10 +84,12 @@ def _collect(dev: _Dev, head: Head, example: Encoded, target: Target, hidden: Fl
 
 
 def _fitted(head: Head, dev: _Dev, lexicon: Lexicon | None) -> Head:
-    task = head.task
+    task, transitions = head.task, head.transitions
     temperature, scale = _temperature(head, dev, lexicon)
     if task.kind == "spans":
-        raw, labels, right = _found_spans(task, dev, temperature)
+        texts = [(softmax(np.asarray(logits / temperature, np.float32)), tags) for logits, tags in zip(dev.logits, dev.wanted, strict=True)]
+        transitions = _weighed(transitions, texts)
+        raw, labels, right = _found_spans(texts, transitions)
         scaling = platt(raw, right)
         # a span is asked of its own label alone: below 0 is below every threshold
         own = labels[:, None] == np.arange(len(task.labels))
@@ -101,6 +107,7 @@ def _fitted(head: Head, dev: _Dev, lexicon: Lexicon | None) -> Head:
         thresholds=thresholds(task, scores, wanted),
         abstain=abstain(task),
         n_answers=len(scores),
+        transitions=transitions,
     )
 
 
@@ -146,12 +153,21 @@ def _ranges(task: Task, dev: _Dev, scale: float) -> tuple[Floats, Flags]:
     return np.asarray(logits, np.float32), wanted
 
 
-def _found_spans(task: Task, dev: _Dev, temperature: float) -> tuple[Floats, npt.NDArray[np.int64], Flags]:
-    """Of the spans that the head finds in dev: raw scores, numbers of their labels, and whether gold has just that range and label."""
+def _weighed(transitions: Floats, texts: Sequence[tuple[Floats, Wanted]]) -> Floats:
+    """The transitions to the weight of least negative log likelihood on dev."""
+    if sum(len(tags) for _, tags in texts) < MIN_ANSWERS:
+        return weighted(transitions, USUAL_WEIGHT)
+    return min((weighted(transitions, w) for w in TRANSITION_WEIGHTS), key=lambda t: surprise(texts, t))
+
+
+def _found_spans(texts: Sequence[tuple[Floats, Wanted]], transitions: Floats) -> tuple[Floats, npt.NDArray[np.int64], Flags]:
+    """Of the spans that are found in dev: raw scores, numbers of their labels, and whether gold has just that range and label.
+
+    Of each text the chances of its words' tags and the gold tags.
+    """
     scores, labels, right = [np.zeros(0, np.float32)], [], []
-    for logits, tags in zip(dev.logits, dev.wanted, strict=True):
-        chances = softmax(np.asarray(logits / temperature, np.float32))
-        spans, gold = runs(chances.argmax(axis=1)), set(runs(tags.astype(np.int32)))
+    for chances, tags in texts:
+        spans, gold = runs(best_tags(chances, transitions)), set(runs(tags))
         scores.append(raw_scores(chances, spans))
         labels += [label for _, _, label in spans]
         right += [span in gold for span in spans]

@@ -35,7 +35,7 @@ from pipelines.vocabulary import Fallback, fallback, trim
 from suites.discover import Pack
 from suites.errors import DataError, StillhouseError, StudentError
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 1024
 # attention costs the square of the window, and short windows teach the same weights
 WINDOW_TOKENS = 128
 WARMUP_SHARE = 0.05
@@ -59,7 +59,7 @@ class DistillOptions:
     layers: Layers | None = None
     vocabulary: int | None = None
     tokens: int = 6_000_000
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     data_root: Path | None = None
     texts: tuple[str, ...] = ()
     seed: int = 1

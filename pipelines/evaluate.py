@@ -165,8 +165,8 @@ def calibrations(pack: Pack, examples: Sequence[Example], found: Found, raw: Fou
 
 
 def raw(student: Student) -> Student:
-    """The student without what was fitted on dev: its heads' logits as they are, every other value a head's default."""
-    return replace(student, heads=tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon) for h in student.heads))
+    """The student with scores that nothing was fitted to: its heads' logits as they are; lexicon and transitions, which choose answers, stay."""
+    return replace(student, heads=tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions) for h in student.heads))
 
 
 def given_of(pack: Pack, example: Example) -> Given:

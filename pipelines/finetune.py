@@ -36,8 +36,9 @@ from pipelines.sources import encoder_folder, sha256, shape_of
 from pipelines.start import UNDISTILLED, Start, distilled_start, start_of
 from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.swap import varied
-from pipelines.targets import Encoded, encode_examples
+from pipelines.targets import IGNORED, Encoded, encode_examples
 from pipelines.teach import Teachers, guesses
+from pipelines.transitions import counted
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
 from suites.hooks import Hooks, load_hooks
@@ -151,7 +152,7 @@ def finetuned(
         lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
         engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
         held_out = encode_examples(examples.dev, pack.student_tasks, text_encoder, limits, hooks.clean)
-        heads = calibrated(heads_of(net), held_out, _states(engine, held_out), lexicons)
+        heads = calibrated(with_transitions(heads_of(net), encoded), held_out, _states(engine, held_out), lexicons)
         birth = Birth(
             pack=pack.name,
             pack_version=pack.manifest.version,
@@ -243,6 +244,17 @@ def start_heads(net: StudentNet, heads: Sequence[Head]) -> None:
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(head.weight))  # type: ignore[operator]
                 layer.bias.copy_(torch.from_numpy(head.bias))  # type: ignore[operator]
+
+
+def with_transitions(heads: Sequence[Head], train: Sequence[Encoded]) -> list[Head]:
+    """The heads with the transitions of their tags in the gold of train."""
+    made = []
+    for head in heads:
+        if head.task.kind == "spans":
+            gold = (e.targets[head.task.name].wanted for e in train if head.task.name in e.targets)
+            head = replace(head, transitions=counted((tags[tags != IGNORED] for tags in gold), len(head.bias)))
+        made.append(head)
+    return made
 
 
 def _epochs(plan: StudentPlan, train: Sequence[Example], *, taught: bool) -> int:

@@ -8,13 +8,14 @@ adds comes on top.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.encode import Floats, Ints, Tokens
 from pipelines.lexicon import Lexicon
+from pipelines.transitions import best_tags, legal
 from suites.types import Finding, Task
 
 Flags = npt.NDArray[np.bool_]
@@ -37,6 +38,7 @@ class Head:
     spans the one column is of k being wrong, shape (n_labels, 1). `n_answers` of dev were looked at.
 
     `lexicon`, where there is one, adds to the logits of a range what its word pieces say by themselves.
+    `transitions` are of a spans task (`pipelines.transitions`), shape (n_outputs + 1, n_outputs); of others, (0, 0).
     """
 
     task: Task
@@ -48,10 +50,13 @@ class Head:
     thresholds: tuple[float, ...] = ()
     abstain: tuple[tuple[float, ...], ...] | None = None
     n_answers: int = 0
+    transitions: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     def __post_init__(self) -> None:
         if not self.thresholds:
             object.__setattr__(self, "thresholds", usual_thresholds(self.task))
+        if self.task.kind == "spans" and not self.transitions.size:
+            object.__setattr__(self, "transitions", legal(n_outputs(self.task)))
 
 
 def usual_thresholds(task: Task) -> tuple[float, ...]:
@@ -135,13 +140,13 @@ def unsure(head: Head, scores: Floats) -> Flags:
 
 
 def answer_spans(head: Head, token_logits: Floats, tokens: Tokens) -> list[Finding]:
-    """Findings of a spans task: the best tag of each word's first piece, runs joined."""
+    """Findings of a spans task: the best tags of the words, each answered at its first piece, runs joined."""
     if not len(tokens):
         return []
     first = np.flatnonzero(np.diff(tokens.words, prepend=-2))
     last = np.append(first[1:], len(tokens)) - 1
     chances = softmax((token_logits[first] + head.bias) / head.temperature)
-    spans = runs(chances.argmax(axis=1))
+    spans = runs(best_tags(chances, head.transitions))
     scores = chance_right(raw_scores(chances, spans), head.platt)[:, None]
     kept, look = given(head.task, scores, head.thresholds), unsure(head, scores)
     return [
@@ -166,14 +171,14 @@ def runs(tags: Ints) -> list[Run]:
 def raw_scores(chances: Floats, spans: Sequence[Run]) -> Floats:
     """How sure the tags of words are of each span. Shapes: chances (n_words, n_outputs), result (n_spans,).
 
-    The geometric mean of its words' best tags, times the chance that the next word does not go on
+    The geometric mean of its words' tags, times the chance that the next word does not go on
     with it: wrong spans are mostly right in part, and end too early. Figures: docs/distillation.md.
     """
     scores = []
     for begin, end, label in spans:
-        inside = chances[begin : end + 1].max(axis=1)
+        inside = np.append(chances[begin, 2 * label + 1], chances[begin + 1 : end + 1, 2 * label + 2])
         goes_on = chances[end + 1, 2 * label + 2] if end + 1 < len(chances) else 0.0
-        scores.append(np.exp(np.mean(np.log(inside))) * (1.0 - goes_on))
+        scores.append(np.exp(np.mean(np.log(np.maximum(inside, NEAREST)))) * (1.0 - goes_on))
     return np.asarray(scores, np.float32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,8 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
     for head in heads:
         arrays[f"{head.task.name}.weight"] = np.ascontiguousarray(head.weight, np.float32)
         arrays[f"{head.task.name}.bias"] = np.ascontiguousarray(head.bias, np.float32)
+        if head.task.kind == "spans":
+            arrays[f"{head.task.name}.transitions"] = np.ascontiguousarray(head.transitions, np.float32)
         if head.lexicon is not None:
             arrays[f"{head.task.name}.lexicon.pieces"] = np.ascontiguousarray(head.lexicon.pieces, np.int32)
             arrays[f"{head.task.name}.lexicon.weights"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
@@ -127,8 +129,8 @@ def load_student(folder: Path) -> Student:
 def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, object]) -> Head:
     pieces = arrays.get(f"{task.name}.lexicon.pieces")
     lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weights"], arrays[f"{task.name}.lexicon.bias"])
-    fitted = Calibration.model_validate(calibration)
-    return Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], lexicon=lexicon, **dict(fitted))
+    made = Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], lexicon=lexicon, **dict(Calibration.model_validate(calibration)))
+    return replace(made, transitions=arrays[f"{task.name}.transitions"]) if task.kind == "spans" else made
 
 
 def check_fits(student: Student, pack: Pack) -> None:

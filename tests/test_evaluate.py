@@ -136,7 +136,7 @@ def test_raw_is_what_nothing_was_fitted_to(toy_pack: Pack, examples: list[Exampl
     def found(of: Student) -> object:
         return findings(make_predictor(toy_pack, of), examples)
 
-    assert raw(cold).heads == tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon) for h in student.heads)
+    assert raw(cold).heads == tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions) for h in student.heads)
     bare = replace(student, heads=tuple(replace(h, temperature=1.0) for h in student.heads))
     made = calibrations(toy_pack, examples, found(cold), found(raw(cold)))["samples"]  # type: ignore[arg-type]
     alone = calibrations(toy_pack, examples, found(bare))["samples"]  # type: ignore[arg-type]

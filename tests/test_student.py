@@ -22,6 +22,7 @@ from pipelines.lexicon import Lexicon
 from pipelines.predict import Predictor, make_predictor
 from pipelines.rules import Rules
 from pipelines.student import CORE, SUMS, Birth, Student, check_fits, load_student, seal, write_heads
+from pipelines.transitions import counted, weighted
 from pipelines.vocabulary import write_tokenizer
 from suites.discover import Pack
 from suites.errors import StudentError
@@ -56,7 +57,10 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
         n = len(head.task.labels)
         looks = ((2.5,) * (n if head.task.kind == "choice" else 1),) * n
         added = lexicon if head.task.name == "topic" else None
-        return replace(head, temperature=1.5, platt=(0.9, -0.2), thresholds=(0.4, 0.3, 0.6)[:n], abstain=looks, n_answers=40, lexicon=added)
+        fixed = replace(head, temperature=1.5, platt=(0.9, -0.2), thresholds=(0.4, 0.3, 0.6)[:n], abstain=looks, n_answers=40, lexicon=added)
+        if head.task.kind != "spans":
+            return fixed
+        return replace(fixed, transitions=weighted(counted([np.array([0, 1, 2, 0, 1], np.int32)], len(head.bias)), 0.5))
 
     heads = [fitted(h) for h in heads_of(net)]
     save_encoder(net.encoder, tmp_path, ["a"])
@@ -73,6 +77,7 @@ def test_saved_equals_loaded(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path)
     for _ in range(2):
         student = load_student(folder)
         assert (student.id, student.birth) == (sealed, birth)
+        assert all(np.array_equal(a.transitions, b.transitions) for a, b in zip(heads, student.heads, strict=True))
         assert findings(make_predictor(toy_pack, student), toy_pack) == before
     assert {f.task for found in before for f in found} == set(toy_pack.tasks)
     assert {f.unsure for found in before for f in found if f.source == "student"} == {True, False}

@@ -1,0 +1,123 @@
+"""Which BIO tag may follow which, and how readily: what makes of the tags of words spans that hang together. numpy, no torch.
+
+A head says of each word by itself how likely each tag is. Taken word by word the likeliest tags begin
+spans inside of spans and change labels midway, a small encoder's more often than a large one's. The
+best sequence as a whole (Viterbi 1967) does not: to the log chances of its tags it adds what is known
+of neighbours from the gold of train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pipelines.encode import Floats, Ints
+
+# the logarithm of never, finite: what must not follow is then worse than all else, and nothing becomes nan
+NEVER = -1e4
+# a word that is outside of spans with this chance is outside, whatever stands around it: most words are, and are then not searched
+SURELY_OUTSIDE = 0.99
+SMALLEST = 1e-9  # a chance of nothing has no logarithm
+TOGETHER = 64  # texts whose likelihood is computed at once
+
+
+def legal(n_outputs: int) -> Floats:
+    """The transitions of BIO tags where no text was counted: 0, and NEVER for I-x that follows neither B-x nor I-x.
+
+    Shape: (n_outputs + 1, n_outputs): row i is what follows tag i, the last row what a text begins with.
+    """
+    transitions = np.zeros((n_outputs + 1, n_outputs), np.float32)
+    for inside in range(2, n_outputs, 2):
+        transitions[:, inside] = NEVER
+        transitions[inside - 1 : inside + 1, inside] = 0.0
+    return transitions
+
+
+def counted(texts: Iterable[Ints], n_outputs: int) -> Floats:
+    """How much more often a tag follows another than it stands anywhere, as a logarithm. Shape: as `legal`.
+
+    Of each text the tags of its words. The chances of tags are divided out because the heads' answers
+    hold them already (Bourlard & Morgan 1994, "Connectionist speech recognition", chapter 7). What
+    was seldom seen is pulled to 0, as by `n_outputs` tags more that follow by chance.
+    """
+    follows = np.zeros((n_outputs + 1, n_outputs))
+    for tags in texts:
+        np.add.at(follows, (np.concatenate([[n_outputs], tags[:-1]]), tags), 1)
+    share = (follows.sum(axis=0) + 1) / (follows.sum() + n_outputs)
+    chances = (follows + n_outputs * share) / (follows.sum(axis=1, keepdims=True) + n_outputs)
+    return weighted(np.asarray(np.log(chances / share), np.float32), 1.0)
+
+
+def weighted(transitions: Floats, weight: float) -> Floats:
+    """The transitions to this weight; what is NEVER stays so."""
+    return np.where(legal(transitions.shape[1]) < 0, np.float32(NEVER), np.asarray(weight * transitions, np.float32))
+
+
+def best_tags(chances: Floats, transitions: Floats) -> Ints:
+    """The best tags of a text's words. Shapes: chances (n_words, n_outputs), transitions as `legal`, result (n_words,)."""
+    tags = np.zeros(len(chances), np.int32)
+    searched = np.flatnonzero(chances[:, 0] < SURELY_OUTSIDE)
+    if not len(searched):
+        return tags
+    starts = searched[np.diff(searched, prepend=-2) > 1]
+    ends = searched[np.diff(searched, append=len(chances) + 1) > 1] + 1
+    stretches = [np.log(np.maximum(chances[a:b], SMALLEST)) for a, b in zip(starts, ends, strict=True)]
+    # what lies around a stretch is outside, or the text's beginning or end
+    before = transitions[np.where(starts == 0, len(transitions) - 1, 0)]
+    after = np.where(ends[:, None] == len(chances), 0.0, transitions[:-1, 0])
+    tags[searched] = np.concatenate(_best(stretches, before, after, transitions[:-1]))
+    return tags
+
+
+def _best(stretches: Sequence[Floats], before: Floats, after: Floats, between: Floats) -> list[Ints]:
+    """The best tags of several sequences, all searched at once. Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs)."""
+    rows, lengths = _padded(stretches)
+    from_tag = np.zeros(rows.shape, np.int32)
+    scores = before + rows[:, 0]
+    for place in range(1, rows.shape[1]):
+        reached = scores[:, :, None] + between
+        goes_on = (place < lengths)[:, None]
+        from_tag[:, place] = np.where(goes_on, reached.argmax(axis=1), np.arange(rows.shape[2]))
+        scores = np.where(goes_on, reached.max(axis=1) + rows[:, place], scores)
+    tags = np.empty(rows.shape[:2], np.int32)
+    tags[:, -1] = (scores + after).argmax(axis=1)
+    each = np.arange(len(rows))
+    for place in range(rows.shape[1] - 1, 0, -1):
+        tags[:, place - 1] = from_tag[each, place, tags[:, place]]
+    return [tags[i, :length] for i, length in enumerate(lengths)]
+
+
+def surprise(texts: Sequence[tuple[Floats, Ints]], transitions: Floats) -> float:
+    """The negative log likelihood of texts' gold tags among all sequences of tags (Collobert et al. 2011, arXiv:1103.0398, section 3.3).
+
+    Of each text the chances, shape (n_words, n_outputs), and the gold tags, shape (n_words,).
+    """
+    ordered = sorted(((np.log(np.maximum(chances, SMALLEST)), tags) for chances, tags in texts if len(tags)), key=lambda t: len(t[1]))
+    total = 0.0
+    for rows, tags in ordered:
+        previous = np.concatenate([[len(transitions) - 1], tags[:-1]])
+        total -= float(rows[np.arange(len(tags)), tags].sum() + transitions[previous, tags].sum())
+    # texts of like length together
+    for at in range(0, len(ordered), TOGETHER):
+        total += float(_log_totals([rows for rows, _ in ordered[at : at + TOGETHER]], transitions).sum())
+    return total
+
+
+def _log_totals(sequences: Sequence[Floats], transitions: Floats) -> Floats:
+    """The logarithm of what all sequences of tags weigh together, of each text. Shape: (n_texts,)."""
+    rows, lengths = _padded(sequences)
+    scores = transitions[-1] + rows[:, 0]
+    for place in range(1, rows.shape[1]):
+        reached = np.logaddexp.reduce(scores[:, :, None] + transitions[:-1], axis=1) + rows[:, place]
+        scores = np.where((place < lengths)[:, None], reached, scores)
+    return np.asarray(np.logaddexp.reduce(scores, axis=1), np.float32)
+
+
+def _padded(sequences: Sequence[Floats]) -> tuple[Floats, Ints]:
+    """Sequences of rows as one array, filled up with zeros, and their lengths. Shapes: (n, longest, n_outputs), (n,)."""
+    lengths = np.asarray([len(s) for s in sequences], np.int32)
+    padded = np.zeros((len(sequences), int(lengths.max()), sequences[0].shape[1]), np.float32)
+    for i, rows in enumerate(sequences):
+        padded[i, : len(rows)] = rows
+    return padded, lengths
