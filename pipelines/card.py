@@ -24,7 +24,7 @@ NAMES = {
     "student": "student",
     "compressed": "compressed",
 }
-RELIABILITY, FRONTIER = "reliability.png", "frontier.png"
+CARD, RELIABILITY, FRONTIER = "README.md", "reliability.png", "frontier.png"
 
 
 def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = None) -> None:
@@ -42,7 +42,7 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     if evaluation is not None:
         lines += ["", *_report(student, evaluation)]
     lines += ["", (pack.folder / "card.md").read_text(encoding="utf-8").strip(), ""]
-    (student.folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    (student.folder / CARD).write_text("\n".join(lines), encoding="utf-8")
 
 
 def _front(pack: Pack, student: Student, evaluation: Evaluation | None) -> str:

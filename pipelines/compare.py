@@ -16,6 +16,7 @@ from pipelines.progress import OnProgress, silent
 from pipelines.speed import machine, n_parameters, tokens_per_second
 from pipelines.student import Student, load_student
 from suites.discover import Pack
+from suites.errors import StudentError
 from suites.samples import Split
 from suites.types import Example
 
@@ -75,11 +76,18 @@ def _own(student: Student) -> set[str]:
 def _members(pack: Pack, student: Student, students: Path, *, report: bool) -> dict[str, list[Student]]:
     """The students of each system, loaded; without a report the student itself and those that taught it."""
     known = births(students, pack.name) | {student.id: student.birth}
-    systems = family(student.id, known, own_teacher=is_own_teacher(student.birth))
+    systems = family(student.id, known, own_teacher=is_own_teacher(student.birth, pack.manifest.student))
     if not report:
         systems = {system: kept for system, ids in systems.items() if (kept := [i for i in ids if i in _own(student)])}
-    loaded = {i: student if i == student.id else load_student(students / pack.name / i) for i in {i for ids in systems.values() for i in ids}}
-    return {system: [loaded[i] for i in ids] for system, ids in systems.items()}
+    loaded = {student.id: student}
+    for other in {i for ids in systems.values() for i in ids} - {student.id}:
+        try:
+            loaded[other] = load_student(students / pack.name / other)
+        except StudentError:
+            if other in _own(student):
+                raise
+            # of the others one that is damaged, or from before, is left out
+    return {system: there for system, ids in systems.items() if (there := [loaded[i] for i in ids if i in loaded])}
 
 
 def _read(

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from pipelines.examples import read_examples
 from pipelines.fit import descend, warmup_and_decay
 from pipelines.hardware import mixed_precision, suit_attention, training_device
 from pipelines.imitation import Imitation, StatesLoss, TripleLoss
+from pipelines.lock import locked
 from pipelines.plots import loss_curve
 from pipelines.portions import read_batches
 from pipelines.progress import OnProgress, silent
@@ -35,6 +36,8 @@ from pipelines.vocabulary import Fallback, fallback, trim
 from suites.discover import Pack
 from suites.errors import DataError, StillhouseError, StudentError
 
+# raise it when what follows, or the code of the losses and portions, changes what an encoder becomes: older ones are then made anew
+RECIPE = 1
 BATCH_TOKENS = 1024
 # attention costs the square of the window, and short windows teach the same weights
 WINDOW_TOKENS = 128
@@ -84,7 +87,7 @@ class Distillation(BaseModel):
     pieces_per_word: tuple[float, float]
     loss: str
     n_texts: int
-    tokens: int
+    text_tokens: int
     steps: int
     seed: int
     seconds: float
@@ -104,48 +107,48 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     texts = sorted(chain.from_iterable(by_source.values()))
     layers = chosen_layers(options.layers or plan.layers, shape_of(source).n_layers)
     size = options.vocabulary or plan.vocabulary
-    run = _run_key(source, by_source, (layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
+    run = _run_key(source, by_source, (RECIPE, layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
     encoders = students / pack.name / "encoders"
-    for done in distilled(students, pack.name):
-        record = read_distillation(done)
-        if (record.run, record.teacher) == (run, teacher):
-            return done
-    making = encoders / f".making-{run}"
-    making.mkdir(parents=True, exist_ok=True)
-    try:
-        kept = trim(source, making, texts, size)
-        imitation = _imitation(source, layers, kept, TextEncoder(making))
-        rows = {name: made for name, of in by_source.items() if (made := _rows(TextEncoder(making), of, pack))}
-        if not rows:
-            raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
-    except StillhouseError:
-        if not (making / CHECKPOINT).exists():
-            shutil.rmtree(making)
-        raise
-    started = time.monotonic()
-    steps, losses = _train(imitation, rows, making, options, on_progress)
-    student = imitation.student.cpu()
-    save_encoder(student, making)
-    changed = _measured_fallback(pack, options.data_root, source, making)
-    record = Distillation(
-        run=run,
-        pack=pack.name,
-        teacher=teacher,
-        teacher_parameters=_n_parameters(load_encoder(source)[0]),
-        parameters=_n_parameters(getattr(student, "distilbert", student)),
-        layers=layers,
-        vocabulary=student.config.vocab_size,
-        fallback_rate=round(changed.rate, 6),
-        unknown_words=changed.n_unknown,
-        pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
-        loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
-        n_texts=len(texts),
-        tokens=sum(map(len, chain.from_iterable(rows.values()))),
-        steps=steps,
-        seed=options.seed,
-        seconds=round(time.monotonic() - started, 1),
-    )
-    return _finished(making, encoders, pack, record, losses)
+    with locked(students / pack.name / "encoders.lock"):  # a second one with the same input waits, and finds that the work is done
+        for done in distilled(students, pack.name):
+            record = read_distillation(done)
+            if (record.run, record.teacher) == (run, teacher):
+                return done
+        making = encoders / f".making-{run}"
+        making.mkdir(parents=True, exist_ok=True)
+        try:
+            kept = trim(source, making, texts, size)
+            imitation = _imitation(source, layers, kept, TextEncoder(making))
+            rows = {name: made for name, of in by_source.items() if (made := _rows(TextEncoder(making), of, pack))}
+            if not rows:
+                raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
+        except StillhouseError:
+            if not (making / CHECKPOINT).exists():
+                shutil.rmtree(making)
+            raise
+        trained = _train(imitation, rows, making, options, on_progress)
+        student = imitation.student.cpu()
+        save_encoder(student, making)
+        changed = _measured_fallback(pack, options.data_root, source, making)
+        record = Distillation(
+            run=run,
+            pack=pack.name,
+            teacher=teacher,
+            teacher_parameters=_n_parameters(load_encoder(source)[0]),
+            parameters=_n_parameters(getattr(student, "distilbert", student)),
+            layers=layers,
+            vocabulary=student.config.vocab_size,
+            fallback_rate=round(changed.rate, 6),
+            unknown_words=changed.n_unknown,
+            pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
+            loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
+            n_texts=len(texts),
+            text_tokens=sum(map(len, chain.from_iterable(rows.values()))),
+            steps=trained.step,
+            seed=options.seed,
+            seconds=round(trained.seconds, 1),
+        )
+        return _finished(making, encoders, pack, record, trained.losses)
 
 
 def distilled(students: Path, pack_name: str) -> list[Path]:
@@ -196,10 +199,17 @@ def _rows(encoder: TextEncoder, texts: Sequence[str], pack: Pack) -> list[Ints]:
     return [row for row in rows if np.count_nonzero(~np.isin(row, encoder.special_ids)) > 4]
 
 
-def _train(
-    imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Path, options: DistillOptions, on_progress: OnProgress
-) -> tuple[int, list[dict[str, float]]]:
-    """Trains to the last step, going on from the folder's checkpoint; gives the steps and the shown losses."""
+@dataclass(slots=True)
+class _Progress:
+    """How far a training is: steps done, the shown losses, and the seconds that all its processes took."""
+
+    step: int = 0
+    losses: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def _train(imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Path, options: DistillOptions, on_progress: OnProgress) -> _Progress:
+    """Trains to the last step, going on from the folder's checkpoint."""
     device = training_device()
     student = imitation.student.to(device).train()
     imitation.teacher.to(device)
@@ -208,22 +218,23 @@ def _train(
     optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
     read = read_batches(rows, options.tokens, BATCH_TOKENS, options.seed)
     total = len(read)
-    progress = load_checkpoint(folder, student, optimiser) or {"step": 0, "losses": []}
-    done: int = progress["step"]
-    losses: list[dict[str, float]] = progress["losses"]
+    progress = _Progress(**(load_checkpoint(folder, student, optimiser) or {}))
+    started = time.monotonic() - progress.seconds
     running: list[dict[str, float]] = []
-    for step, batch in enumerate(read[done:], start=done):
+    for batch in read[progress.step :]:
         for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * warmup_and_decay(step, total, WARMUP_SHARE)
-        running.append(_step(imitation, optimiser, batch, np.random.default_rng([options.seed, step])))
-        if len(running) == SHOWN_STEPS or step + 1 == total:
-            losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
+            group["lr"] = options.learning_rate * warmup_and_decay(progress.step, total, WARMUP_SHARE)
+        running.append(_step(imitation, optimiser, batch, np.random.default_rng([options.seed, progress.step])))
+        progress.step += 1
+        progress.seconds = time.monotonic() - started
+        if len(running) == SHOWN_STEPS or progress.step == total:
+            progress.losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
             running = []
             # a checkpoint lies between shown means, so that a resumed run shows the same ones
-            if len(losses) % (CHECKPOINT_STEPS // SHOWN_STEPS) == 0:
-                save_checkpoint(folder, student, optimiser, {"step": step + 1, "losses": losses})
-        on_progress("distil", step + 1, total)
-    return total, losses
+            if len(progress.losses) % (CHECKPOINT_STEPS // SHOWN_STEPS) == 0:
+                save_checkpoint(folder, student, optimiser, asdict(progress))
+        on_progress("distil", progress.step, total)
+    return progress
 
 
 def _step(imitation: Imitation, optimiser: torch.optim.Optimizer, rows: Sequence[Ints], rng: np.random.Generator) -> dict[str, float]:
@@ -286,7 +297,7 @@ def _card(pack: Pack, record: Distillation) -> str:
             f"# An encoder for the pack `{pack.name}`",
             "",
             f"Distilled from {record.teacher}, layers {', '.join(map(str, record.layers))}, by {record.loss}: {record.steps} steps over "
-            f"{record.n_texts} texts ({record.tokens:,} tokens) in {record.seconds:.0f} s, seed {record.seed}.",
+            f"{record.n_texts} texts of {record.text_tokens:,} tokens in {record.seconds:.0f} s, seed {record.seed}.",
             "",
             f"{record.parameters:,} parameters, {share:.0%} fewer than the teacher's {record.teacher_parameters:,}. Vocabulary: {record.vocabulary:,} pieces; "
             f"{record.fallback_rate:.2%} of the words of dev are cut otherwise than by the teacher's, {record.unknown_words} more are unknown.",

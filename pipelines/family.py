@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pipelines.sources import encoder_folder, shape_of
 from pipelines.student import SUMS, Birth
 from suites.errors import StudentError
+from suites.types import StudentPlan
 
 
 def births(students: Path, pack_name: str) -> dict[str, Birth]:
@@ -69,9 +70,9 @@ def _shape(birth: Birth) -> tuple[object, ...]:
     return birth.source, birth.layers, birth.vocabulary, birth.data, birth.pack_digest
 
 
-def is_own_teacher(birth: Birth) -> bool:
-    """Whether nothing was distilled: no teacher, all layers and all word pieces of its source. Reads the source's folder."""
-    if birth.teachers or birth.encoder:
+def is_own_teacher(birth: Birth, plan: StudentPlan) -> bool:
+    """Whether nothing was distilled: no teacher, all layers and all word pieces of the source that teachers come from. Reads the source's folder."""
+    if birth.teachers or birth.encoder or birth.source != (plan.teacher or plan.source):
         return False
     try:
         shape = shape_of(encoder_folder(birth.source))

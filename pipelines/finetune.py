@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pipelines.calibrate import calibrated
-from pipelines.card import write_card
+from pipelines.card import CARD, write_card
 from pipelines.compress import export_encoder
 from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import save_encoder
@@ -44,6 +44,8 @@ from suites.errors import DataError, PackError, StudentError
 from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Example, StudentPlan
 
+# raise it when the code of training changes what a student becomes: teachers made before are then not used again
+RECIPE = 1
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
 
@@ -174,7 +176,8 @@ def finetuned(
     finally:
         shutil.rmtree(making, ignore_errors=True)
     student = load_student(folder)
-    write_card(pack, student)
+    if not (folder / CARD).exists():  # an equal student that was there keeps its card, with the scores that it was given since
+        write_card(pack, student)
     return student
 
 
@@ -183,7 +186,7 @@ def recipe(pack: Pack, examples: Examples, options: FinetuneOptions, encoder: st
     hooks, weights = pack.folder / "hooks.py", encoder_folder(pack.manifest.student.source, offline=options.offline) / "model.safetensors"
     files = [sha256(path) if path.exists() else "" for path in (hooks, weights)]
     unlabelled = hashlib.sha256("\0".join(options.unlabelled).encode(errors="surrogatepass")).hexdigest()
-    made_of = (pack.manifest.student, pack.manifest.text, tuple(pack.student_tasks), options.epochs, options.trusted, encoder, files, unlabelled)
+    made_of = (RECIPE, pack.manifest.student, pack.manifest.text, tuple(pack.student_tasks), options.epochs, options.trusted, encoder, files, unlabelled)
     return hashlib.sha256(f"{examples.digest} {made_of!r}".encode()).hexdigest()[:12]
 
 
@@ -227,8 +230,10 @@ def _taught(
     """
     unlabelled = [Example(Document(f"unlabelled/{i}", text), (), frozenset(), "unlabelled") for i, text in enumerate(options.unlabelled)]
     examples = [*train, *unlabelled]
-    guessed = guesses(pack, teachers[0], examples, on_progress, options.trusted)
-    encoded = encode_examples(examples, pack.student_tasks, encoder, pack.manifest.text, hooks.clean, guessed)
+    # of a task without gold a teacher has learned nothing
+    known = [t for t in pack.student_tasks if any(t.name in e.tasks for e in train)]
+    guessed = guesses(pack, teachers[0], examples, known, on_progress, options.trusted)
+    encoded = encode_examples(examples, known, encoder, pack.manifest.text, hooks.clean, guessed)
     plan, own = pack.manifest.student, encoded[: len(train)]
     room = max(0, plan.source_tokens - sum(e.n_tokens for e in encoded[len(train) :]))
     encoded += varied(own, encoder.word_ids, room, plan.varied, options.seed)

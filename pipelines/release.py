@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from pipelines.evaluate import Evaluation
 from pipelines.gate import floor_problems, gate_problems
+from pipelines.lock import locked
 from pipelines.student import SUMS, check_fits, load_student
 from suites.discover import Pack
 from suites.errors import GateError, StudentError, UsageError, unknown
 
 State = Literal["primary", "experimental", "retired"]
+LOCK = "released.lock"
 
 
 class Event(BaseModel):
@@ -134,7 +133,7 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation,
     problems = gate_problems(pack, evaluation) if state == "primary" else floor_problems(pack, evaluation)
     if evaluation.student != student_id:
         problems = [*problems, f"the scores are of {evaluation.student}, not of this student"]
-    with _locked(students / pack.name):
+    with locked(students / pack.name / LOCK):
         register = read_register(students, pack.name)
         if state == "experimental" and register.primary == student_id:
             reason = f"{student_id} is the primary of pack {pack.name!r} already"
@@ -161,7 +160,7 @@ def rollback(pack: Pack, students: Path) -> Register:
     Each rollback goes one step further back in the line of primaries. Raises UsageError where the line
     ends, and StudentError where the student to go back to cannot be used.
     """
-    with _locked(students / pack.name):
+    with locked(students / pack.name / LOCK):
         register = read_register(students, pack.name)
         if len(register.line) < 2:
             there = f"{register.primary} is its first" if register.primary else "it has no primary"
@@ -180,7 +179,7 @@ def _another(pack_name: str) -> str:
 
 def retire(pack: Pack, students: Path, student_id: str) -> Register:
     """Retires an experimental student: from now on it reads only when asked for by its id. Raises UsageError for the primary."""
-    with _locked(students / pack.name):
+    with locked(students / pack.name / LOCK):
         register = read_register(students, pack.name)
         state = register.states.get(student_id)
         if state is None:
@@ -191,15 +190,6 @@ def retire(pack: Pack, students: Path, student_id: str) -> Register:
         if state == "retired":
             return register
         return _add(students, pack.name, register, Event(student=student_id, state="retired", by="retire", at=time.time()))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One change of a register at a time: a second command waits. The system lifts the lock of a process that died."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "released.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _add(students: Path, pack_name: str, register: Register, event: Event) -> Register:

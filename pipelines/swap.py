@@ -43,7 +43,8 @@ def varied(examples: Sequence[Encoded], words: Ints, tokens: int, copies: int, s
     rng = np.random.default_rng(seed)
     by_source: dict[str, list[Encoded]] = {}
     for example in examples:
-        by_source.setdefault(example.source, []).append(example)
+        if example.n_tokens:
+            by_source.setdefault(example.source, []).append(example)
     sizes = {source: sum(e.n_tokens for e in of) for source, of in by_source.items()}
     made: list[Encoded] = []
     for source, portion in portions(sizes, tokens, copies).items():

@@ -22,15 +22,17 @@ from pipelines.student import Student
 from pipelines.targets import Encoded, Halves, Target
 from suites.discover import Pack
 from suites.errors import StudentError
-from suites.types import Document, Example, Finding
+from suites.types import Document, Example, Finding, Task
 
 CHUNK = 256  # examples whose windows are read together
 
 
-def guesses(pack: Pack, teacher: Student, examples: Sequence[Example], on_progress: OnProgress, trusted: Sequence[str] = ()) -> list[tuple[Finding, ...]]:
-    """The teacher's findings of each example's tasks that have no gold: where unlabelled documents get their ranges from."""
+def guesses(
+    pack: Pack, teacher: Student, examples: Sequence[Example], tasks: Sequence[Task], on_progress: OnProgress, trusted: Sequence[str] = ()
+) -> list[tuple[Finding, ...]]:
+    """The teacher's findings of the examples that lack gold of one of these tasks: where unlabelled documents get their ranges from."""
     predictor = make_predictor(pack, teacher, n_threads=os.cpu_count() or 1, precision="bf16", trusted=trusted)
-    silent = [i for i, e in enumerate(examples) if any(t.name not in e.tasks for t in pack.student_tasks)]
+    silent = [i for i, e in enumerate(examples) if any(t.name not in e.tasks for t in tasks)]
     found: list[tuple[Finding, ...]] = [() for _ in examples]
     documents = [Document(str(i), examples[i].document.text, examples[i].document.meta) for i in silent]
     for done, reading in enumerate(predictor.predict(documents), start=1):

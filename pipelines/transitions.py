@@ -19,7 +19,8 @@ NEVER = -1e4
 # a word that is outside of spans with this chance is outside, whatever stands around it: most words are, and are then not searched
 SURELY_OUTSIDE = 0.99
 SMALLEST = 1e-9  # a chance of nothing has no logarithm
-TOGETHER = 64  # texts whose likelihood is computed at once
+# stretches or texts, in the order of their lengths, that are searched at once: each is padded to the longest of them
+TOGETHER = 64
 
 
 def legal(n_outputs: int) -> Floats:
@@ -62,16 +63,20 @@ def best_tags(chances: Floats, transitions: Floats) -> Ints:
         return tags
     starts = searched[np.diff(searched, prepend=-2) > 1]
     ends = searched[np.diff(searched, append=len(chances) + 1) > 1] + 1
-    stretches = [np.log(np.maximum(chances[a:b], SMALLEST)) for a, b in zip(starts, ends, strict=True)]
     # what lies around a stretch is outside, or the text's beginning or end
     before = transitions[np.where(starts == 0, len(transitions) - 1, 0)]
     after = np.where(ends[:, None] == len(chances), 0.0, transitions[:-1, 0])
-    tags[searched] = np.concatenate(_best(stretches, before, after, transitions[:-1]))
+    order = np.argsort(ends - starts)
+    for at in range(0, len(order), TOGETHER):
+        some = order[at : at + TOGETHER]
+        found = _best([chances[starts[i] : ends[i]] for i in some], before[some], after[some], transitions[:-1])
+        for i, best in zip(some, found, strict=True):
+            tags[starts[i] : ends[i]] = best
     return tags
 
 
 def _best(stretches: Sequence[Floats], before: Floats, after: Floats, between: Floats) -> list[Ints]:
-    """The best tags of several sequences, all searched at once. Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs)."""
+    """The best tags of several stretches, all searched at once. Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs)."""
     rows, lengths = _padded(stretches)
     from_tag = np.zeros(rows.shape, np.int32)
     scores = before + rows[:, 0]
@@ -93,20 +98,19 @@ def surprise(texts: Sequence[tuple[Floats, Ints]], transitions: Floats) -> float
 
     Of each text the chances, shape (n_words, n_outputs), and the gold tags, shape (n_words,).
     """
-    ordered = sorted(((np.log(np.maximum(chances, SMALLEST)), tags) for chances, tags in texts if len(tags)), key=lambda t: len(t[1]))
+    ordered = sorted((text for text in texts if len(text[1])), key=lambda text: len(text[1]))
     total = 0.0
-    for rows, tags in ordered:
+    for chances, tags in ordered:
         previous = np.concatenate([[len(transitions) - 1], tags[:-1]])
-        total -= float(rows[np.arange(len(tags)), tags].sum() + transitions[previous, tags].sum())
-    # texts of like length together
+        total -= float(_log(chances[np.arange(len(tags)), tags]).sum() + transitions[previous, tags].sum())
     for at in range(0, len(ordered), TOGETHER):
-        total += float(_log_totals([rows for rows, _ in ordered[at : at + TOGETHER]], transitions).sum())
+        total += float(_log_totals([chances for chances, _ in ordered[at : at + TOGETHER]], transitions).sum())
     return total
 
 
-def _log_totals(sequences: Sequence[Floats], transitions: Floats) -> Floats:
+def _log_totals(texts: Sequence[Floats], transitions: Floats) -> Floats:
     """The logarithm of what all sequences of tags weigh together, of each text. Shape: (n_texts,)."""
-    rows, lengths = _padded(sequences)
+    rows, lengths = _padded(texts)
     scores = transitions[-1] + rows[:, 0]
     for place in range(1, rows.shape[1]):
         reached = np.logaddexp.reduce(scores[:, :, None] + transitions[:-1], axis=1) + rows[:, place]
@@ -114,10 +118,14 @@ def _log_totals(sequences: Sequence[Floats], transitions: Floats) -> Floats:
     return np.asarray(np.logaddexp.reduce(scores, axis=1), np.float32)
 
 
-def _padded(sequences: Sequence[Floats]) -> tuple[Floats, Ints]:
-    """Sequences of rows as one array, filled up with zeros, and their lengths. Shapes: (n, longest, n_outputs), (n,)."""
-    lengths = np.asarray([len(s) for s in sequences], np.int32)
-    padded = np.zeros((len(sequences), int(lengths.max()), sequences[0].shape[1]), np.float32)
-    for i, rows in enumerate(sequences):
-        padded[i, : len(rows)] = rows
+def _log(chances: Floats) -> Floats:
+    return np.log(np.maximum(chances, SMALLEST))
+
+
+def _padded(texts: Sequence[Floats]) -> tuple[Floats, Ints]:
+    """The log chances of several texts as one array, filled up with zeros, and their lengths. Shapes: (n, longest, n_outputs), (n,)."""
+    lengths = np.asarray([len(chances) for chances in texts], np.int32)
+    padded = np.zeros((len(texts), int(lengths.max()), texts[0].shape[1]), np.float32)
+    for i, chances in enumerate(texts):
+        padded[i, : len(chances)] = _log(chances)
     return padded, lengths

@@ -245,9 +245,9 @@ def test_further_texts_are_trained_on(toy_pack: Pack, tiny_encoder: Path, tmp_pa
 def test_tokens_limit_the_steps(toy_pack: Pack, tiny_encoder: Path, states: Path, tmp_path: Path) -> None:
     """`tokens` is what is read in all: of more text a part, of less the same several times."""
     record = read_distillation(states)
-    assert record.tokens < 4000 and record.steps * 1024 > 5000
+    assert record.text_tokens < 4000 and record.steps * 1024 > 5000
     few = read_distillation(distill(toy_pack, tmp_path, options(tiny_encoder, tokens=1)))
-    assert (few.steps, few.tokens) == (1, record.tokens)
+    assert (few.steps, few.text_tokens) == (1, record.text_tokens)
 
 
 def test_windows_of_unknown_words_teach_nothing(toy_pack: Pack, tiny_masked: Path, triple: Path, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_windows_of_unknown_words_teach_nothing(toy_pack: Pack, tiny_masked: Pat
     text = "\U0001f600 " * 400
     folder = distill(toy_pack, tmp_path, options(tiny_masked, tokens=1, texts=(text,)))
     record, without = read_distillation(folder), read_distillation(triple)
-    assert (record.tokens, record.n_texts) == (without.tokens, without.n_texts + 1)
+    assert (record.text_tokens, record.n_texts) == (without.text_tokens, without.n_texts + 1)
 
 
 def test_the_record_counts_what_trimming_changes(toy_pack: Pack, states: Path, tiny_encoder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.distillation import N_FOLDS, N_SEEDS, Bench, Run, open_runs, side_by_side, split
-from tests.bench.sets import SETS, empty_folder, set_pack
+from tests.bench.sets import SETS, empty_folder, rows_of, set_pack
 
 ROOT = Path(__file__).parent.parent
 N_ROWS = {"train": 30, "dev": 9, "test": 8}
@@ -57,6 +58,26 @@ def test_folds_part_the_pool_and_what_the_cap_leaves_out_is_unlabelled(data: Pat
     held_out = [e.document.id for fold in folds for e in fold.judged["judged"]]
     assert len(held_out) == len(set(held_out)) == 20 + 20 // 3
     assert all([e.document.id for e in fold.judged["test"]] == [e.document.id for e in folds[0].judged["test"]] for fold in folds)
+
+
+def test_a_text_is_on_one_side(data: Path, tmp_path: Path) -> None:
+    """Rows of one text are in one part of a fold, and no unlabelled text is one that the run is chosen or judged on."""
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    folder = root / SETS["sms_smishing"].path
+    for part in ("train", "dev", "test"):  # every text three times, and all train texts in dev and test too
+        rows = [row for name in sorted({"train", part}) for row in rows_of(folder / f"{name}.jsonl.gz")]
+        with gzip.open(tmp_path / f"{part}.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(row | {"id": f"{row['id']}-{copy}"}) + "\n" for row in rows for copy in range(3))
+    for part in ("train", "dev", "test"):
+        shutil.move(tmp_path / f"{part}.gz", folder / f"{part}.jsonl.gz")
+    pack = set_pack("sms_smishing", root, empty_folder(tmp_path / "pack"))
+    for i in range(N_FOLDS):
+        fold = split(Run(SETS["sms_smishing"], i + 1, i), pack, root, cap=60)
+        train, dev, judged = ({e.document.text for e in part} for part in (fold.train, fold.dev, fold.judged["judged"]))
+        assert train and dev and judged
+        assert not train & dev and not (train | dev) & judged
+        assert not set(fold.unlabelled) & (dev | judged | {e.document.text for e in fold.judged["test"]})
 
 
 def test_seeds_share_their_rows(data: Path, tmp_path: Path) -> None:

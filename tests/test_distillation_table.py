@@ -20,7 +20,7 @@ def test_scores_of_counts() -> None:
 
 def test_folds_are_judged_together_and_seeds_by_their_mean() -> None:
     """Two folds count as one judgement of all their answers; two seeds as the mean of two judgements."""
-    one, other = {"labels": {"a": [1, 1, 1]}, "bins": [[1, 0.9, 1]]}, {"labels": {"a": [0, 3, 1]}, "bins": [[3, 2.7, 0]]}
+    one, other = {"labels": {"a": [1, 1, 1]}, "bins": [[13, 1, 0.9, 1]]}, {"labels": {"a": [0, 3, 1]}, "bins": [[13, 3, 2.7, 0]]}
     assert added([one, other]) == {"a": [1, 4, 2]}
     # four answers of score 0.9 of which one is right
     assert calibration_error_of([one, other]) == pytest.approx(0.65)

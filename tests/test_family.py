@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.family import births, family, is_own_teacher
 from pipelines.student import Birth, Student
+from suites.discover import Pack
 from suites.types import Task, TextLimits
 
 TASK = Task(name="topic", kind="choice", labels=("a", "b"), question="Which topic is it?")
@@ -91,10 +92,13 @@ def test_births_are_of_sealed_students(toy_student: tuple[Path, Student], tmp_pa
     assert births(tmp_path / "students", "none") == {}
 
 
-def test_when_nothing_was_distilled(toy_student: tuple[Path, Student]) -> None:
-    """The toy student has all layers and word pieces of its source; with less, a teacher, or a source that has gone it is not its own teacher."""
-    whole = toy_student[1].birth
-    assert is_own_teacher(whole)
-    assert is_own_teacher(whole.model_copy(update={"vocabulary": None}))
-    for changes in ({"layers": (1,)}, {"vocabulary": 9000}, {"teachers": ("toy-1",)}, {"encoder": "toy-distilled"}, {"source": "path:/nowhere"}):
-        assert not is_own_teacher(whole.model_copy(update=changes)), changes
+def test_when_nothing_was_distilled(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:
+    """The toy student has all layers and word pieces of its source; with less, a teacher, or another source than teachers have, it is not its own teacher."""
+    whole, plan = toy_student[1].birth, toy_pack.manifest.student
+    assert is_own_teacher(whole, plan)
+    assert is_own_teacher(whole.model_copy(update={"vocabulary": None}), plan)
+    for changes in ({"layers": (1,)}, {"vocabulary": 9000}, {"teachers": ("toy-1",)}, {"encoder": "toy-distilled"}):
+        assert not is_own_teacher(whole.model_copy(update=changes), plan), changes
+    assert not is_own_teacher(whole, plan.model_copy(update={"teacher": "path:/larger"}))
+    gone = {"source": "path:/nowhere"}
+    assert not is_own_teacher(whole.model_copy(update=gone), plan.model_copy(update=gone))

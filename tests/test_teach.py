@@ -222,7 +222,7 @@ Guessed = tuple[list[Example], list[tuple[Finding, ...]]]
 def guessed(toy_pack: Pack, teacher: Student, examples: list[Example]) -> Guessed:
     """Examples with and without gold, and the teacher's guesses."""
     silenced = partly(examples)
-    return silenced, guesses(toy_pack, teacher, silenced, silent)
+    return silenced, guesses(toy_pack, teacher, silenced, toy_pack.student_tasks, silent)
 
 
 def test_guesses_are_the_teachers_findings(toy_pack: Pack, teacher: Student, guessed: Guessed) -> None:

@@ -30,6 +30,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pipelines.lock import locked
 from suites.discover import Pack
 from suites.types import Example
 from tests.bench.distillation_table import RESULTS, SYSTEMS, score_of, write_table
@@ -43,7 +44,7 @@ N_SEEDS = 3
 N_FOLDS = 5
 JUDGED_ON_TEST = 500
 # raise it when the recipe below or the training code changes what a run gives: older lines are then made anew
-RECIPE = 4
+RECIPE = 5
 VOCABULARY = 19_000
 DISTILL_TOKENS = 6_000_000
 STUDENT = {"source": TEACHER, "layers": "half", "vocabulary": VOCABULARY}
@@ -85,24 +86,25 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="runs and table are kept here (default: docs/results)")
     parser.add_argument("--table-only", action="store_true", help="make the table of the runs that are there")
     options = parser.parse_args()
+    cap = options.cap if options.cap is not None else 0 if _has_gpu() else CAP
+    bench = Bench(options.data_root, options.work, options.results, options.tokens, cap or sys.maxsize)
+    bench.results.mkdir(parents=True, exist_ok=True)
     try:
         if not options.table_only:
-            make_runs(options)
+            with locked(bench.work / ".lock"):  # two at once would perform the same runs
+                make_runs(bench, options.set or list(SETS), options.jobs, options.minutes)
     except KeyboardInterrupt:
         say("stopped; the same command goes on")
         sys.exit(130)
-    write_table(_lines(options.results), options.work / "speed.json", options.results, N_FOLDS)
+    write_table(_lines(bench), bench.work / "speed.json", bench.results, N_FOLDS)
     say(f"{options.results / 'distillation.md'} is written")
 
 
-def make_runs(options: argparse.Namespace) -> None:
+def make_runs(bench: Bench, names: Sequence[str], jobs: int | None, minutes: float | None) -> None:
     """Distils the encoders, measures size and speed on a machine that is still quiet, and performs the runs that have no line yet."""
-    has_gpu = _has_gpu()
-    cap = (sys.maxsize if has_gpu else CAP) if options.cap is None else options.cap or sys.maxsize
-    jobs = options.jobs or (1 if has_gpu else os.cpu_count() or 1)
-    ends = None if options.minutes is None else time.monotonic() + options.minutes * 60
-    bench = Bench(options.data_root, options.work, options.results, options.tokens, cap)
-    runs = open_runs(options.set or list(SETS), bench)
+    jobs = jobs or (1 if _has_gpu() else os.cpu_count() or 1)
+    ends = None if minutes is None else time.monotonic() + minutes * 60
+    runs = open_runs(names, bench)
     domains = dict.fromkeys(run.set.domain for run in runs)
     side_by_side(encoder_of, ((domain, bench) for domain in domains), jobs, None)
     if "clinical" in domains and not (bench.work / "speed.json").exists():
@@ -150,17 +152,18 @@ def _has_gpu() -> bool:
 
 def open_runs(names: Sequence[str], bench: Bench) -> list[Run]:
     """The runs that have no line yet, the first of every set before the second of any."""
-    done = {line["run"] for line in _lines(bench.results)}
+    done = {line["run"] for line in _lines(bench)}
     by_folds = {n: _by_folds(SETS[n], bench.data_root) for n in names}
     wanted = [Run(SETS[n], i + 1, i if by_folds[n] else None) for n in names for i in range(N_FOLDS if by_folds[n] else N_SEEDS)]
     return [run for run in sorted(wanted, key=lambda r: r.seed) if run.name not in done]
 
 
-def _lines(results: Path) -> list[dict[str, Any]]:
-    if not (results / RUNS).exists():
+def _lines(bench: Bench) -> list[dict[str, Any]]:
+    """The runs of this recipe, on as much data, that have a line."""
+    if not (bench.results / RUNS).exists():
         return []
-    lines = [json.loads(line) for line in (results / RUNS).read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line["recipe"] == RECIPE]
+    lines = [json.loads(line) for line in (bench.results / RUNS).read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if (line["recipe"], line["cap"], line["tokens"]) == (RECIPE, bench.cap, bench.tokens)]
 
 
 def _by_folds(chosen: Set, data_root: Path) -> bool:
@@ -196,7 +199,8 @@ def perform(run: Run, bench: Bench) -> dict[str, Any]:
     student = timed("student", pack, students, parts.examples, options, (teacher,))
     made = {"teacher": (plain_pack, teacher, "f32"), "student_plain": (plain_pack, plain, "f32")}
     made |= {"student": (pack, student, "f32"), "compressed": (pack, student, "bf16")}
-    line: dict[str, Any] = {"run": run.name, "set": name, "seed": run.seed, "fold": run.fold, "recipe": RECIPE, "distill": record, "n_train": len(parts.train)}
+    line: dict[str, Any] = {"run": run.name, "set": name, "seed": run.seed, "fold": run.fold, "recipe": RECIPE, "cap": bench.cap, "tokens": bench.tokens}
+    line |= {"distill": record, "n_train": len(parts.train)}
     for part, examples in parts.judged.items():
         before = time.monotonic()
         line[part] = {"baseline": _counted(pack, examples, tfidf_findings(pack, parts.train, examples)[0])}
@@ -247,21 +251,29 @@ class Parts:
 
 
 def split(run: Run, pack: Pack, data_root: Path, cap: int) -> Parts:
-    """The parts of a run. Folds are dealt by a fixed shuffle of the sampled train part and dev; a tenth of a fold's rest is its inner dev."""
+    """The parts of a run. Folds are dealt by a fixed shuffle of the texts of the sampled train part and dev; a tenth of a fold's rest is its inner dev.
+
+    A text that stands in several rows is in one fold. Unlabelled texts are none that the run is chosen or judged on.
+    """
     from pipelines.examples import read_examples
 
     train, dev, test = (read_examples(pack, s, data_root=data_root, sources=[run.set.name]) for s in ("train", "dev", "test"))
     order = random.Random(0).sample(range(len(train)), len(train))
-    sampled, left_out = [train[i] for i in order[:cap]], tuple(train[i].document.text for i in order[cap:])
+    sampled, left_out = [train[i] for i in order[:cap]], [train[i].document.text for i in order[cap:]]
     dev = random.Random(0).sample(dev, min(len(dev), cap // 3))
-    if run.fold is None:
-        return Parts(sampled, dev, {"judged": test}, left_out)
-    pool = sampled + dev
-    random.Random(1).shuffle(pool)
-    held_out = pool[run.fold :: N_FOLDS]
-    rest = [e for i, e in enumerate(pool) if i % N_FOLDS != run.fold]
-    n_inner = max(1, len(rest) // 10)
-    return Parts(rest[n_inner:], rest[:n_inner], {"judged": held_out, "test": test}, left_out)
+    judged = {"judged": test}
+    if run.fold is not None:
+        pool = sampled + dev
+        texts = sorted({e.document.text for e in pool})
+        random.Random(1).shuffle(texts)
+        number = {text: i for i, text in enumerate(texts)}
+        fold_of = {text: i % N_FOLDS for text, i in number.items()}
+        judged = {"judged": [e for e in pool if fold_of[e.document.text] == run.fold], "test": test}
+        rest = [e for e in pool if fold_of[e.document.text] != run.fold]
+        dev = [e for e in rest if number[e.document.text] // N_FOLDS % 10 == 0]
+        sampled = [e for e in rest if number[e.document.text] // N_FOLDS % 10]
+    seen = {e.document.text for part in (dev, test, *judged.values()) for e in part}
+    return Parts(sampled, dev, judged, tuple(text for text in left_out if text not in seen))
 
 
 def _read(pack: Pack, student: Any, examples: Sequence[Example], precision: str) -> dict[str, Any]:
@@ -273,7 +285,7 @@ def _read(pack: Pack, student: Any, examples: Sequence[Example], precision: str)
 
 def _counted(pack: Pack, examples: Sequence[Example], found: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """What can be added up over runs: right, gold and found answers of each label, and the bins of the scores."""
-    from pipelines.calibration_error import reliability
+    from pipelines.calibration_error import N_BINS, reliability
     from pipelines.metrics import scored_answers
 
     name = pack.manifest.data[0].name
@@ -281,7 +293,7 @@ def _counted(pack: Pack, examples: Sequence[Example], found: Sequence[Sequence[A
     labels = sorted({label for _, label in gold_answers | answers})
     counts = {k: [sum(label == k for _, label in side) for side in (gold_answers & answers, gold_answers, answers)] for k in labels}
     bins = reliability(*scored_answers(pack.tasks[name], [e.gold for e in examples], found))
-    return {"labels": counts, "bins": [[b.n, round(b.n * b.score, 3), round(b.n * b.right)] for b in bins]}
+    return {"labels": counts, "bins": [[round(b.low * N_BINS), b.n, round(b.n * b.score, 3), round(b.n * b.right)] for b in bins]}
 
 
 def _answers(name: str, documents: Sequence[Sequence[Any]]) -> set[tuple[tuple[int, int, int], str]]:

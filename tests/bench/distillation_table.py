@@ -81,11 +81,10 @@ def added(counted: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 
 
 def calibration_error_of(counted: Sequence[Mapping[str, Any]]) -> float:
-    """The expected calibration error of several runs' answers together; bins are told apart by their mean score."""
+    """The expected calibration error of several runs' answers together."""
     total: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for one in counted:
-        for n, scores, right in one["bins"]:
-            place = min(14, int(scores / n * 15))
+        for place, n, scores, right in one["bins"]:
             total[place] = [a + b for a, b in zip(total[place], (n, scores, right), strict=True)]
     n_answers = sum(n for n, _, _ in total.values())
     return sum(abs(scores - right) for _, scores, right in total.values()) / n_answers if n_answers else 0.0
@@ -103,16 +102,20 @@ def row_of(chosen: Set, lines: Sequence[Mapping[str, Any]], n_folds: int) -> dic
     }
     scores = {s: _figure(chosen.kind, [line["judged"][s] for line in lines], together=by_folds) for s in SYSTEMS}
     row |= {s: round(v, 4) for s, v in scores.items()}
-    row["kept"] = round(scores["student"] / scores["teacher"], 4)
-    row["kept_without_distillation"] = round(scores["student_plain"] / scores["teacher"], 4)
+    row["kept"] = _kept(scores["student"], scores["teacher"])
+    row["kept_without_distillation"] = _kept(scores["student_plain"], scores["teacher"])
     row["calibration_error"] = round(calibration_error_of([line["judged"]["student"] for line in lines]), 4)
     row["spread"] = {s: [round(score_of(chosen.kind, line["judged"][s]["labels"]), 4) for line in lines] for s in SYSTEMS}
     on_test = "test" if by_folds else "judged"
     row["test"] = {s: round(_figure(chosen.kind, [line[on_test][s] for line in lines], together=False), 4) for s in SYSTEMS}
-    row["test"]["kept"] = round(row["test"]["student"] / row["test"]["teacher"], 4)
+    row["test"]["kept"] = _kept(row["test"]["student"], row["test"]["teacher"])
     row["minutes"] = {s: round(fmean(line["seconds"][s] for line in lines) / 60, 1) for s in ("teacher", "student_plain", "student")}
     row["published"] = chosen.published
     return row
+
+
+def _kept(student: float, teacher: float) -> float:
+    return round(student / teacher, 4) if teacher else 0.0
 
 
 def _figure(kind: str, counted: Sequence[Mapping[str, Any]], *, together: bool) -> float:
