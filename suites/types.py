@@ -67,7 +67,7 @@ class Cost(_Frozen):
 class Task(_Frozen):
     """One question a pack asks. The order of `labels` is fixed: append only.
 
-    `choice` has exactly one label, `tags` any number, `spans` labelled ranges of the text.
+    `choice` has exactly one label, `tags` any number, of the document alone, `spans` labelled ranges of the text.
     A task of scope `span` is asked of the spans that the task `of` finds, of its `of_labels`
     alone where they are given. `answered_by = "rule"`: by the pack's rules, with no head.
     `cost` says by label what errors cost; the entry "*" is that of all labels without their own.
@@ -97,6 +97,9 @@ class Task(_Frozen):
             raise ValueError(f"task {self.name!r}: scope = 'span' and of = 'TASK' go together")
         if self.kind == "spans" and self.scope != "document":
             raise ValueError(f"task {self.name!r}: kind 'spans' is asked of the document")
+        if self.kind == "tags" and self.scope != "document":
+            # gold lists the tags that are given: a sentence or span without any would never be seen
+            raise ValueError(f"task {self.name!r}: kind 'tags' is asked of the document. Of a {self.scope} ask a choice with a label for none of the others")
         if self.answered_by == "rule" and self.kind != "spans":
             raise ValueError(f"task {self.name!r}: rules answer tasks of kind 'spans'")
         return self
@@ -197,7 +200,7 @@ class StudentPlan(_Frozen):
     teacher: str | None = None
     epochs: int = Field(default=12, ge=1)  # on the samples alone
     data_epochs: int = Field(default=6, ge=1)  # with real data
-    taught_epochs: int = Field(default=6, ge=1)  # with real data and teachers: their answers wear out later
+    taught_epochs: int = Field(default=6, ge=1)  # with real data and teachers
     # copies of each train text with a fifth of its words swapped, for teachers to answer; with unlabelled texts no more than source_tokens in all
     varied: int = Field(default=2, ge=0)
     # this share of the layers, the lowest, is left as it is, and the embeddings with them; 0 trains all

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,33 @@ def test_a_half_written_checkpoint_is_passed_over(toy_pack: Pack, tiny_encoder: 
     folder = distill(toy_pack, tmp_path, options(tiny_encoder))
     assert folder.name == states.name and {p.name for p in folder.iterdir()} == FILES
     assert len((folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()) == len(FILES) - 1
+
+
+def test_two_at_once_are_one(toy_pack: Pack, tiny_masked: Path, triple: Path, tmp_path: Path) -> None:
+    """Of two distillations of the same input that begin together one trains, and the other waits and finds what it made."""
+    steps: list[int] = []
+
+    def one() -> Path:
+        return distill(toy_pack, tmp_path, options(tiny_masked), lambda what, done, total: steps.append(done))
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(one) for _ in range(2)])
+    assert first == second and first.name == triple.name
+    assert steps == list(range(1, read_distillation(first).steps + 1))
+
+
+def test_the_seconds_are_those_of_all_processes(toy_pack: Pack, tiny_masked: Path, tmp_path: Path) -> None:
+    """What an interrupted run took up to its checkpoint counts too."""
+
+    def slow(what: str, done: int, total: int) -> None:
+        time.sleep(0.5 if done == 1 else 0)
+        stop_after(6)(what, done, total)
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(toy_pack, tmp_path, options(tiny_masked), slow)
+    started = time.monotonic()
+    folder = distill(toy_pack, tmp_path, options(tiny_masked))
+    assert 0.5 < read_distillation(folder).seconds < 0.5 + time.monotonic() - started + 5
 
 
 def test_a_finished_run_is_not_repeated(toy_pack: Pack, tiny_masked: Path, triple: Path) -> None:

@@ -20,7 +20,7 @@ from pipelines.predict import make_predictor
 from pipelines.speed import n_parameters, tokens_per_second
 from pipelines.student import Student, load_student, seal
 from suites.discover import Pack
-from suites.errors import RunError
+from suites.errors import RunError, StudentError
 from suites.samples import read_samples
 from suites.types import Example
 
@@ -83,6 +83,17 @@ def test_each_system_is_the_student_it_says(toy_pack: Pack, taught: Evaluation, 
     for system, seed in (("teacher", 1), ("plain", 2), ("student", 3)):
         assert taught.systems[system] == evaluate(make_predictor(toy_pack, by_seed[seed]), "any").scores, system
     assert taught.systems["teacher"] != taught.systems["plain"] != taught.systems["student"]
+
+
+def test_a_damaged_seed_is_left_out(toy_pack: Pack, students: Path, by_seed: dict[int, Student], tmp_path: Path) -> None:
+    """Another seed that cannot be loaded stops no comparison; the student's own teacher does."""
+    folder = Path(shutil.copytree(students, tmp_path / "students"))
+    (folder / "toy" / by_seed[2].id / "heads.safetensors").write_bytes(b"")
+    made = compare(toy_pack, by_seed[3], folder, QUICK)
+    assert made.members == {"teacher": [by_seed[1].id], "student": [by_seed[3].id]}
+    (folder / "toy" / by_seed[1].id / "heads.safetensors").write_bytes(b"")
+    with pytest.raises(StudentError, match=by_seed[1].id):
+        compare(toy_pack, by_seed[3], folder, QUICK)
 
 
 def test_seeds_stand_side_by_side(taught: Evaluation, toy_pack: Pack, examples: list[Example], by_seed: dict[int, Student]) -> None:

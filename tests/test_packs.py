@@ -162,6 +162,7 @@ BAD_MANIFESTS = {
     "unknown key of a task": ('scope = "sentence"', 'scope = "sentence"\nlabel = "x"', "task.1.label"),
     "duplicate label": ('labels = ["animals", "weather"]', 'labels = ["animals", "animals"]', "'topic' lists a label twice"),
     "choice with one label": ('labels = ["animals", "weather"]', 'labels = ["animals"]', "'topic' is a choice and needs two labels"),
+    "tags of sentences": ('kind = "choice"\nscope = "sentence"', 'kind = "tags"\nscope = "sentence"', "'mood': kind 'tags' is asked of the document"),
     "span task without of": ('of = "things"\n', "", "'state': scope = 'span' and of"),
     "of no spans task": ('of = "things"', 'of = "topic"', "'state': of = 'topic'"),
     "column of unknown task": ('task = "codes"', 'task = "cods"', "column 'codes_sum' shows no task of this pack: 'cods'"),

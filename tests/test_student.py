@@ -159,6 +159,17 @@ def test_the_seed_decides_the_id(toy_pack: Pack, toy_student: tuple[Path, Studen
 
 
 @pytest.mark.slow
+def test_finetuning_again_keeps_the_card(toy_pack: Pack, toy_student: tuple[Path, Student], student_copy: Path) -> None:
+    """An equal student that was evaluated meanwhile keeps its card with the scores."""
+    students = student_copy.parent / "students"
+    (students / "toy").mkdir(parents=True)
+    folder = student_copy.rename(students / "toy" / student_copy.name)
+    (folder / "README.md").write_text("with scores", encoding="utf-8")
+    finetune(toy_pack, students, FinetuneOptions(epochs=2))
+    assert (folder / "README.md").read_text(encoding="utf-8") == "with scores"
+
+
+@pytest.mark.slow
 def test_finetuning_again_mends_a_student(toy_pack: Pack, toy_student: tuple[Path, Student], student_copy: Path) -> None:
     """Fine-tuning with the same seed over a damaged student leaves a whole one."""
     students = student_copy.parent / "students"

@@ -297,7 +297,9 @@ class Reached(Exception):
     """The training would begin here."""
 
 
-def lessons(pack: Pack, students: Path, teachers: Sequence[Student], options: FinetuneOptions, patch: pytest.MonkeyPatch) -> tuple[StudentNet, list[Encoded]]:
+def lessons(
+    pack: Pack, students: Path, teachers: Sequence[Student], options: FinetuneOptions, patch: pytest.MonkeyPatch, read: Examples | None = None
+) -> tuple[StudentNet, list[Encoded]]:
     """The net and the examples that fine-tuning would begin with."""
     taken: list[Any] = []
 
@@ -306,15 +308,27 @@ def lessons(pack: Pack, students: Path, teachers: Sequence[Student], options: Fi
         raise Reached
 
     patch.setattr(finetuning, "fit", take)
-    read = Examples(read_samples(pack, "train")[:4], read_samples(pack, "dev")[:2])
+    few = Examples(read_samples(pack, "train")[:4], read_samples(pack, "dev")[:2])
     with pytest.raises(Reached):
-        finetuned(pack, students, read, options, teachers)
+        finetuned(pack, students, read or few, options, teachers)
     return taken[0], taken[1]
 
 
 def planned(pack: Pack, **changes: Any) -> Pack:
     plan = pack.manifest.student.model_copy(update=changes)
     return replace(pack, manifest=pack.manifest.model_copy(update={"student": plan}))
+
+
+def test_a_task_without_gold_is_not_taught(toy_pack: Pack, teacher: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no train example annotates its teacher has not learned either: no text is asked it, labelled or not."""
+    known = frozenset({"topic", "things"})
+    train = [replace(e, tasks=known, gold=tuple(f for f in e.gold if f.task in known)) for e in read_samples(toy_pack, "train")[:3]]
+    train[2] = replace(train[2], tasks=frozenset({"topic"}), gold=tuple(f for f in train[2].gold if f.task == "topic"))
+    options = FinetuneOptions(unlabelled=("No storm was seen. The dog was lovely.",), encoder=UNDISTILLED)
+    _, taught = lessons(toy_pack, tmp_path, [teacher], options, monkeypatch, Examples(train, train))
+    assert len(taught) > 4
+    assert all(e.targets.keys() == known for e in taught)
+    assert [taught[i].targets["things"].gold for i in range(4)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("size", [32, 16])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import product
 
@@ -70,6 +71,18 @@ def test_stretches_are_searched_as_if_each_were_alone(parts: list[tuple[int, int
     alone = [best_tags(np.concatenate([outside, s, outside]), transitions) for s in stretches]
     together = best_tags(np.concatenate([np.concatenate([outside, s, outside]) for s in stretches]), transitions)
     assert together.tolist() == np.concatenate(alone).tolist()
+
+
+def test_one_long_stretch_does_not_slow_the_others() -> None:
+    """A text of 4,000 words in stretches of one, and as many in one stretch, takes a moment: stretches are padded to others of like length."""
+    transitions, outside = weighted(transitions_of(3), 0.5), np.tile(np.array([0.996, *[0.001] * 4], np.float32), (4000, 1))
+    short = np.stack([chances_of(4000, 1), outside], axis=1).reshape(8000, 5)
+    long = chances_of(4000, 2)
+    long[:, 0] = np.minimum(long[:, 0], 0.9)
+    started = time.process_time()
+    together = best_tags(np.concatenate([short, long]), transitions)
+    assert time.process_time() - started < 3
+    assert together.tolist() == np.concatenate([best_tags(short, transitions), best_tags(np.concatenate([outside[:1], long]), transitions)[1:]]).tolist()
 
 
 @given(st.integers(1, 4), st.integers(0, 10_000), st.floats(0, 1))

@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--teacher", metavar="SOURCE", help="package:NAME, hub:OWNER/NAME or path:DIR (default: the pack's)")
     parser.add_argument("--layers", type=layers, help="the teacher's layers to start from: half (every second), all, or numbers as 1,3,5 (default: the pack's)")
     parser.add_argument("--vocabulary", type=positive, metavar="N", help="keep N word pieces, those of the texts first (default: the pack's)")
-    parser.add_argument("--tokens", type=positive, default=6_000_000, help="read so many tokens in all (default: 6,000,000, 25 minutes on two quiet cores)")
+    parser.add_argument("--tokens", type=positive, default=6_000_000, help="read so many tokens in all (default: 6,000,000, half an hour on two quiet cores)")
     parser.add_argument("--text", type=Path, action="append", default=[], metavar="PATH", help="further unlabelled documents; may be repeated")
     parser.add_argument("--data-root", type=Path, help="folder of the real sets named by the pack's [[data]] (default: [data] root)")
     parser.add_argument("--seed", type=int, default=1)
