@@ -100,55 +100,85 @@ def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: On
     holds such a head too. An interrupted run goes on where it was; the same input and seed on the
     same machine give the same weights, interrupted or not. A finished run is not repeated.
     """
+    plan = _planned(pack, options)
+    encoders = students / pack.name / "encoders"
+    with locked(encoders):  # a second one with the same input waits, and finds that the work is done
+        return _made_before(students, pack.name, plan) or _made(pack, encoders, plan, options, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a distillation starts from, the options' gaps filled by the pack. `run` is the same for the same input, teacher and shape."""
+
+    run: str
+    teacher: str
+    source: Path
+    layers: tuple[int, ...]
+    vocabulary: int | None
+    texts: Mapping[str, Sequence[str]]
+
+
+def _planned(pack: Pack, options: DistillOptions) -> _Plan:
     plan = pack.manifest.student
     teacher = options.teacher or plan.teacher or plan.source
     source = encoder_folder(teacher, offline=options.offline)
-    by_source = training_texts(pack, options.data_root, options.texts)
-    texts = sorted(chain.from_iterable(by_source.values()))
+    texts = training_texts(pack, options.data_root, options.texts)
     layers = chosen_layers(options.layers or plan.layers, shape_of(source).n_layers)
     size = options.vocabulary or plan.vocabulary
-    run = _run_key(source, by_source, (RECIPE, layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
-    encoders = students / pack.name / "encoders"
-    with locked(students / pack.name / "encoders.lock"):  # a second one with the same input waits, and finds that the work is done
-        for done in distilled(students, pack.name):
-            record = read_distillation(done)
-            if (record.run, record.teacher) == (run, teacher):
-                return done
-        making = encoders / f".making-{run}"
-        making.mkdir(parents=True, exist_ok=True)
-        try:
-            kept = trim(source, making, texts, size)
-            imitation = _imitation(source, layers, kept, TextEncoder(making))
-            rows = {name: made for name, of in by_source.items() if (made := _rows(TextEncoder(making), of, pack))}
-            if not rows:
-                raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
-        except StillhouseError:
-            if not (making / CHECKPOINT).exists():
-                shutil.rmtree(making)
-            raise
-        trained = _train(imitation, rows, making, options, on_progress)
-        student = imitation.student.cpu()
-        save_encoder(student, making)
-        changed = _measured_fallback(pack, options.data_root, source, making)
-        record = Distillation(
-            run=run,
-            pack=pack.name,
-            teacher=teacher,
-            teacher_parameters=_n_parameters(load_encoder(source)[0]),
-            parameters=_n_parameters(getattr(student, "distilbert", student)),
-            layers=layers,
-            vocabulary=student.config.vocab_size,
-            fallback_rate=round(changed.rate, 6),
-            unknown_words=changed.n_unknown,
-            pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
-            loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
-            n_texts=len(texts),
-            text_tokens=sum(map(len, chain.from_iterable(rows.values()))),
-            steps=trained.step,
-            seed=options.seed,
-            seconds=round(trained.seconds, 1),
-        )
-        return _finished(making, encoders, pack, record, trained.losses)
+    run = _run_key(source, texts, (RECIPE, layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
+    return _Plan(run, teacher, source, layers, size, texts)
+
+
+def _made_before(students: Path, pack_name: str, plan: _Plan) -> Path | None:
+    for folder in distilled(students, pack_name):
+        record = read_distillation(folder)
+        if (record.run, record.teacher) == (plan.run, plan.teacher):
+            return folder
+    return None
+
+
+def _made(pack: Pack, encoders: Path, plan: _Plan, options: DistillOptions, on_progress: OnProgress) -> Path:
+    making = encoders / f".making-{plan.run}"
+    making.mkdir(exist_ok=True)
+    try:
+        imitation, rows = _prepared(pack, plan, making)
+    except StillhouseError:
+        if not (making / CHECKPOINT).exists():
+            shutil.rmtree(making)
+        raise
+    trained = _train(imitation, rows, making, options, on_progress)
+    student = imitation.student.cpu()
+    save_encoder(student, making)
+    changed = _measured_fallback(pack, options.data_root, plan.source, making)
+    record = Distillation(
+        run=plan.run,
+        pack=pack.name,
+        teacher=plan.teacher,
+        teacher_parameters=_n_parameters(load_encoder(plan.source)[0]),
+        parameters=_n_parameters(getattr(student, "distilbert", student)),
+        layers=plan.layers,
+        vocabulary=student.config.vocab_size,
+        fallback_rate=round(changed.rate, 6),
+        unknown_words=changed.n_unknown,
+        pieces_per_word=(round(changed.pieces_before / max(changed.n_words, 1), 4), round(changed.pieces_after / max(changed.n_words, 1), 4)),
+        loss="triple" if isinstance(imitation, TripleLoss) else "states and relations",
+        n_texts=sum(map(len, plan.texts.values())),
+        text_tokens=sum(map(len, chain.from_iterable(rows.values()))),
+        steps=trained.step,
+        seed=options.seed,
+        seconds=round(trained.seconds, 1),
+    )
+    return _finished(making, encoders, pack, record, trained.losses)
+
+
+def _prepared(pack: Pack, plan: _Plan, making: Path) -> tuple[Imitation, dict[str, list[Ints]]]:
+    """The trimmed tokenizer, in the folder; teacher and student; and each source's rows of token ids."""
+    kept = trim(plan.source, making, sorted(chain.from_iterable(plan.texts.values())), plan.vocabulary)
+    encoder = TextEncoder(making)
+    rows = {name: made for name, of in plan.texts.items() if (made := _rows(encoder, of, pack))}
+    if not rows:
+        raise DataError(f"Pack {pack.name!r}: the train texts are too short to distil from. Set --data-root, or give --text.")
+    return _imitation(plan.source, plan.layers, kept, encoder), rows
 
 
 def distilled(students: Path, pack_name: str) -> list[Path]:

@@ -22,6 +22,7 @@ Flags = npt.NDArray[np.bool_]
 # a found span in words: first, last, number of its label
 Run = tuple[int, int, int]
 LIKELY = 0.5
+LEAST = 1e-4  # the least score that is shown, in four digits: a span that was found was not impossible
 NEAREST = 1e-6  # a share nearer to 0 or 1 has the logit of this one: a few such would outweigh all others
 
 
@@ -147,7 +148,7 @@ def answer_spans(head: Head, token_logits: Floats, tokens: Tokens) -> list[Findi
     last = np.append(first[1:], len(tokens)) - 1
     chances = softmax((token_logits[first] + head.bias) / head.temperature)
     spans = runs(best_tags(chances, head.transitions))
-    scores = chance_right(raw_scores(chances, spans), head.platt)[:, None]
+    scores = np.maximum(chance_right(raw_scores(chances, spans), head.platt), LEAST)[:, None]
     kept, look = given(head.task, scores, head.thresholds), unsure(head, scores)
     return [
         _finding(head.task, label, scores[i, 0], int(tokens.starts[first[begin]]), int(tokens.ends[last[end]]), look[i, label])

@@ -18,7 +18,6 @@ from suites.discover import Pack
 from suites.errors import GateError, StudentError, UsageError, unknown
 
 State = Literal["primary", "experimental", "retired"]
-LOCK = "released.lock"
 
 
 class Event(BaseModel):
@@ -133,7 +132,7 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation,
     problems = gate_problems(pack, evaluation) if state == "primary" else floor_problems(pack, evaluation)
     if evaluation.student != student_id:
         problems = [*problems, f"the scores are of {evaluation.student}, not of this student"]
-    with locked(students / pack.name / LOCK):
+    with locked(students / pack.name):
         register = read_register(students, pack.name)
         if state == "experimental" and register.primary == student_id:
             reason = f"{student_id} is the primary of pack {pack.name!r} already"
@@ -160,7 +159,7 @@ def rollback(pack: Pack, students: Path) -> Register:
     Each rollback goes one step further back in the line of primaries. Raises UsageError where the line
     ends, and StudentError where the student to go back to cannot be used.
     """
-    with locked(students / pack.name / LOCK):
+    with locked(students / pack.name):
         register = read_register(students, pack.name)
         if len(register.line) < 2:
             there = f"{register.primary} is its first" if register.primary else "it has no primary"
@@ -179,7 +178,7 @@ def _another(pack_name: str) -> str:
 
 def retire(pack: Pack, students: Path, student_id: str) -> Register:
     """Retires an experimental student: from now on it reads only when asked for by its id. Raises UsageError for the primary."""
-    with locked(students / pack.name / LOCK):
+    with locked(students / pack.name):
         register = read_register(students, pack.name)
         state = register.states.get(student_id)
         if state is None:

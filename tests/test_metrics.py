@@ -218,9 +218,9 @@ def test_several_students_give_the_mean() -> None:
 
 
 def test_intervals_are_cheap() -> None:
-    """Scores and intervals of 5,000 documents of a choice take under a second of processor time."""
+    """Scores and intervals of 5,000 documents of a choice take well under a second of processor time."""
     gold = [findings(CHOICE, (CHOICE.labels[i % 3], 0, 5)) for i in range(5000)]
     found = [findings(CHOICE, (CHOICE.labels[i * i % 3], 0, 5)) for i in range(5000)]
     started = time.process_time()
     score_task(CHOICE, gold, found, n_resamples=N_RESAMPLES)
-    assert time.process_time() - started < 1.0
+    assert time.process_time() - started < 0.5

@@ -91,7 +91,7 @@ def main() -> None:
     bench.results.mkdir(parents=True, exist_ok=True)
     try:
         if not options.table_only:
-            with locked(bench.work / ".lock"):  # two at once would perform the same runs
+            with locked(bench.work):  # two at once would perform the same runs
                 make_runs(bench, options.set or list(SETS), options.jobs, options.minutes)
     except KeyboardInterrupt:
         say("stopped; the same command goes on")

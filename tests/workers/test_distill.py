@@ -114,7 +114,7 @@ def test_a_wrong_choice_is_one_clear_line(home: Settings, capsys: pytest.Capture
     before = {p.name for p in (home.students_folder / "toy").iterdir()}
     found, said = refused(capsys, *arguments)
     assert found == code and says in said and "Traceback" not in said
-    assert {p.name for p in (home.students_folder / "toy").iterdir()} - before <= {"encoders", "encoders.lock"}
+    assert {p.name for p in (home.students_folder / "toy").iterdir()} - before <= {"encoders"}
     assert not list((home.students_folder / "toy").glob("encoders/*"))
 
 
