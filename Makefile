@@ -50,7 +50,7 @@ check: test lint types ## what CI runs
 format: setup-dev ## lay the code out
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-measure: setup-dev ## the figures of docs/results (an hour or more; DATA=folder of the real sets)
+measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=folder of the real sets)
 	@$(BIN)/python -m tests.bench.main_job --data-root $(or $(DATA),../shared/data)
 
 results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder)

@@ -1,7 +1,7 @@
 """Measures the main job and writes docs/results/main_job.json and .md: `make measure DATA=folder`.
 
-    quality   fine-tunes the three packs on the real sets and scores them on the test splits, beside
-              TF-IDF + logistic regression trained on the same train splits
+    quality   distils and fine-tunes the three packs' students, each taught by its teacher, on the real sets and
+              scores them on the test splits, beside TF-IDF + logistic regression trained on the same train splits
     queue     one job of 2,000 documents by `predict`, on SQLite and on PostgreSQL with two workers
     kill      the same job with one worker process killed in the middle
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--only", choices=("quality", "queue", "kill"), action="append")
     parser.add_argument("--set", choices=tuple(SETS), action="append", help="score this set alone; the others' rows stay")
-    parser.add_argument("--students", type=Path, default=ROOT / "var" / "measure", help="fine-tuned students are kept and reused here")
+    parser.add_argument("--students", type=Path, default=ROOT / "var" / "measure", help="distilled encoders and students are kept and reused here")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     parts = options.only or ["quality", "queue", "kill"]
@@ -76,10 +76,11 @@ def machine() -> dict[str, Any]:
 
 
 def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> Any:
-    """The student of this seed on the real sets: fine-tuned once, then reused until the pack changes.
+    """The distilled student of this seed on the real sets: made once, then reused until the pack changes.
 
     After a change of the training code remove the folder by hand.
     """
+    from pipelines.distill import DistillOptions, distill
     from pipelines.finetune import FinetuneOptions, finetune
     from pipelines.release import student_ids
     from pipelines.student import load_student
@@ -88,9 +89,10 @@ def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> An
     pack = find_pack(pack_name)
     for student_id in student_ids(students, pack_name):
         student = load_student(students / pack_name / student_id)
-        if (student.birth.seed, student.birth.pack_digest) == (seed, pack.digest) and len(student.birth.data) > 1:
+        birth = student.birth
+        if (birth.seed, birth.pack_digest) == (seed, pack.digest) and birth.teachers and birth.encoder and len(birth.data) > 1:
             return student
-    say(f"fine-tuning {pack_name} on {data_root}")
+    say(f"distilling and fine-tuning {pack_name} on {data_root}")
     last = [0.0]
 
     def progress(what: str, done: int, total: int) -> None:
@@ -98,7 +100,8 @@ def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> An
             last[0] = time.monotonic()
             say(f"  {what}: {done}/{total}")
 
-    return finetune(pack, students, FinetuneOptions(data_root=data_root, seed=seed), progress)
+    distill(pack, students, DistillOptions(data_root=data_root), progress)
+    return finetune(pack, students, FinetuneOptions(data_root=data_root, seed=seed, teachers=1), progress)
 
 
 def quality(names: list[str], data_root: Path, students: Path, seed: int) -> dict[str, Any]:
@@ -336,7 +339,7 @@ def markdown(results: dict[str, Any]) -> str:
             "",
             "## Quality on real test splits",
             "",
-            "One student per pack, fine-tuned on all its sets at once, seed 1. Accuracy / macro-F1; for bc5cdr exact span F1.",
+            "One distilled student per pack, taught on all its sets at once, seed 1. Accuracy / macro-F1; for bc5cdr exact span F1.",
             "",
         ]
         lines += ["| set | n | ours | TF-IDF + LR | floor | above floor | published |", "|---|---:|---:|---:|---:|---|---|"]
@@ -346,7 +349,7 @@ def markdown(results: dict[str, Any]) -> str:
             above = {True: "yes", False: "NO", None: ""}[row["above_floor"]]
             lines.append(f"| {row['pack']}/{name} | {row['n_test']} | {both[0]} | {both[1]} | {floor} | {above} | {row['published']} |")
         minutes = {row["student"]: row["training"]["seconds"] / 60 for row in results["quality"].values()}
-        lines += ["", "Fine-tuning took " + ", ".join(f"{m:.0f} min ({s})" for s, m in minutes.items()) + "."]
+        lines += ["", "Fine-tuning, the teachers' apart, took " + ", ".join(f"{m:.0f} min ({s})" for s, m in minutes.items()) + "."]
     if "queue" in results:
         q = results["queue"]
         lines += [
