@@ -140,6 +140,9 @@ def _made_before(students: Path, pack_name: str, plan: _Plan) -> Path | None:
 def _made(pack: Pack, encoders: Path, plan: _Plan, options: DistillOptions, on_progress: OnProgress) -> Path:
     making = encoders / f".making-{plan.run}"
     making.mkdir(exist_ok=True)
+    for left in making.iterdir():
+        if left.name != CHECKPOINT:  # a killed process leaves drafts, ours and the libraries', and all else is made anew
+            left.unlink()
     try:
         imitation, rows = _prepared(pack, plan, making)
     except StillhouseError:
@@ -302,14 +305,13 @@ def _finished(making: Path, encoders: Path, pack: Pack, record: Distillation, lo
     (making / "losses.jsonl").write_text("".join(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n" for row in losses), encoding="utf-8")
     loss_curve(making / "loss.png", losses, SHOWN_STEPS)
     (making / "README.md").write_text(_card(pack, record), encoding="utf-8")
-    names = sorted(p.name for p in making.iterdir() if p.name != SUMS and not p.name.startswith(CHECKPOINT))
+    names = sorted(p.name for p in making.iterdir() if p.name != CHECKPOINT)
     (making / SUMS).write_text(sums_of(making, names), encoding="utf-8")
     digest = hashlib.sha256("".join(sha256(making / n) for n in DECISIVE).encode()).hexdigest()
     folder = encoders / f"{pack.name}-encoder-{digest[:12]}"
     if folder.exists():
         shutil.rmtree(folder)
-    for checkpoint in making.glob(f"{CHECKPOINT}*"):  # last of all, and the draft of one too
-        checkpoint.unlink()
+    (making / CHECKPOINT).unlink(missing_ok=True)  # last of all
     making.rename(folder)
     return folder
 
