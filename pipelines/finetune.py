@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -26,9 +26,10 @@ from pipelines.engine import Engine, OpenVinoEngine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
 from pipelines.family import births
-from pipelines.fit import Fitted, StudentNet, TorchEngine, fit, heads_of
+from pipelines.fit import Fitted, fit
 from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
+from pipelines.net import StudentNet, heads_of, start_heads
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
@@ -38,6 +39,7 @@ from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.swap import varied
 from pipelines.targets import IGNORED, Encoded, encode_examples
 from pipelines.teach import Teachers, guesses
+from pipelines.torch_engine import TorchEngine
 from pipelines.transitions import counted
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
@@ -127,50 +129,32 @@ def finetuned(
     """As `finetune`, from given examples and teachers."""
     started = time.monotonic()
     torch.manual_seed(options.seed)
-    plan, limits = pack.manifest.student, pack.manifest.text
-    hooks, rules = load_hooks(pack, options.trusted), Rules(None, pack.manifest.language)
+    tasks, hooks = pack.student_tasks, load_hooks(pack, options.trusted)
     making = _making_folder(students / pack.name)
     try:
-        texts = [e.document.text for e in examples.train]
-        start = start_of(pack, students, making, texts, choice=options.encoder, offline=options.offline)
+        start = start_of(pack, students, making, [e.document.text for e in examples.train], choice=options.encoder, offline=options.offline)
         _check_windows(pack, start)
-        text_encoder = TextEncoder(making)
-        net = StudentNet(start.encoder, pack.student_tasks)
-
-        def dev_score(trained: StudentNet) -> float:
-            engine = TorchEngine(trained.encoder, text_encoder.pad_id, rough=True)
-            return mean_score(Predictor(pack, heads_of(trained), text_encoder, engine, rules, hooks, limits), _capped(examples.dev))
-
-        encoded = encode_examples(examples.train, pack.student_tasks, text_encoder, limits, hooks.clean)
+        text_encoder, net = TextEncoder(making), StudentNet(start.encoder, tasks)
+        encoded = encode_examples(examples.train, tasks, text_encoder, pack.manifest.text, hooks.clean)
         lessons: Sequence[Encoded] = encoded
         if teachers:
             lessons = _taught(pack, teachers, examples.train, text_encoder, options, hooks, net, on_progress)
             start_heads(net, teachers[0].heads)
-        epochs = options.epochs or _epochs(plan, examples.train, taught=bool(teachers))
-        fitted = fit(net, lessons, plan, epochs=epochs, pad_id=text_encoder.pad_id, seed=options.seed, dev_score=dev_score, on_progress=on_progress)
-        first_choice = next((t for t in pack.student_tasks if t.kind == "choice"), pack.student_tasks[0])
-        save_encoder(net.encoder, making, first_choice.labels)
-        export_encoder(making)
-        lexicons = {t.name: lexicon for t in pack.student_tasks if (lexicon := fit_lexicon(t, encoded))}
-        engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
-        held_out = encode_examples(examples.dev, pack.student_tasks, text_encoder, limits, hooks.clean)
-        heads = calibrated(with_transitions(heads_of(net), encoded), held_out, _states(engine, held_out), lexicons)
-        birth = Birth(
-            pack=pack.name,
-            pack_version=pack.manifest.version,
-            pack_digest=pack.digest,
-            source=plan.source,
-            layers=start.layers,
-            vocabulary=len(text_encoder.pieces),
-            encoder=start.distilled,
+        fitted = fit(
+            net,
+            lessons,
+            pack.manifest.student,
+            epochs=options.epochs or _epochs(pack.manifest.student, examples.train, taught=bool(teachers)),
+            pad_id=text_encoder.pad_id,
             seed=options.seed,
-            data=tuple(sorted({e.source for e in examples.train})),
-            recipe=recipe(pack, examples, options, start.distilled),
-            teachers=tuple(t.id for t in teachers),
-            text=limits,
-            tasks=tuple(pack.student_tasks),
+            dev_score=_dev_score(pack, text_encoder, hooks, _capped(examples.dev)),
+            on_progress=on_progress,
         )
-        write_heads(making, birth, heads)
+        save_encoder(net.encoder, making, next((t for t in tasks if t.kind == "choice"), tasks[0]).labels)
+        export_encoder(making)
+        held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean)
+        heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
+        write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
         _write_training(making, fitted, examples, time.monotonic() - started)
         folder = _named(making, seal(making, pack.name))
     finally:
@@ -179,6 +163,42 @@ def finetuned(
     if not (folder / CARD).exists():  # an equal student that was there keeps its card, with the scores that it was given since
         write_card(pack, student)
     return student
+
+
+def _dev_score(pack: Pack, text_encoder: TextEncoder, hooks: Hooks, dev: Sequence[Example]) -> Callable[[StudentNet], float]:
+    """What training is watched by: the score of a net that reads these examples by the code that will serve."""
+    rules = Rules(None, pack.manifest.language)
+
+    def dev_score(net: StudentNet) -> float:
+        engine = TorchEngine(net.encoder, text_encoder.pad_id, rough=True)
+        return mean_score(Predictor(pack, heads_of(net), text_encoder, engine, rules, hooks, pack.manifest.text), dev)
+
+    return dev_score
+
+
+def _calibrated(heads: Sequence[Head], train: Sequence[Encoded], dev: Sequence[Encoded], making: Path, pad_id: int) -> list[Head]:
+    """The heads with what is counted in train (lexicons, transitions) and what is fitted on dev, by the exported graph."""
+    lexicons = {h.task.name: lexicon for h in heads if (lexicon := fit_lexicon(h.task, train))}
+    engine = OpenVinoEngine(making / "encoder.xml", pad_id=pad_id, n_threads=os.cpu_count() or 1)
+    return calibrated(with_transitions(heads, train), dev, _states(engine, dev), lexicons)
+
+
+def _birth(pack: Pack, examples: Examples, options: FinetuneOptions, start: Start, vocabulary: int, teachers: Sequence[Student]) -> Birth:
+    return Birth(
+        pack=pack.name,
+        pack_version=pack.manifest.version,
+        pack_digest=pack.digest,
+        source=pack.manifest.student.source,
+        layers=start.layers,
+        vocabulary=vocabulary,
+        encoder=start.distilled,
+        seed=options.seed,
+        data=tuple(sorted({e.source for e in examples.train})),
+        recipe=recipe(pack, examples, options, start.distilled),
+        teachers=tuple(t.id for t in teachers),
+        text=pack.manifest.text,
+        tasks=tuple(pack.student_tasks),
+    )
 
 
 def recipe(pack: Pack, examples: Examples, options: FinetuneOptions, encoder: str) -> str:
@@ -239,16 +259,6 @@ def _taught(
     encoded += varied(own, encoder.word_ids, room, plan.varied, options.seed)
     same_size = shape_of(teachers[0].folder).hidden == net.encoder.config.dim
     return Teachers(teachers, encoder, states=same_size).teach(encoded, on_progress)
-
-
-def start_heads(net: StudentNet, heads: Sequence[Head]) -> None:
-    """Gives the net's heads the weights of a teacher's, where the sizes agree: its states are to become the teacher's."""
-    for head in heads:
-        layer = net.heads[head.task.name]
-        if layer.weight.shape == head.weight.shape:
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(head.weight))  # type: ignore[operator]
-                layer.bias.copy_(torch.from_numpy(head.bias))  # type: ignore[operator]
 
 
 def with_transitions(heads: Sequence[Head], train: Sequence[Encoded]) -> list[Head]:

@@ -18,7 +18,7 @@ from torch.nn import functional as nnf
 from transformers import DistilBertForMaskedLM, DistilBertModel
 
 from pipelines.encode import Ints
-from pipelines.fit import relative_distance
+from pipelines.net import relative_distance
 from pipelines.swap import swapped
 
 # the weights and the temperature that DistilBERT was trained with, by its published training command

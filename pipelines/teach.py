@@ -14,8 +14,8 @@ import numpy as np
 
 from pipelines.encode import Floats, Inputs, Ints, TextEncoder, stitch
 from pipelines.engine import Engine, OpenVinoEngine
-from pipelines.fit import SOFTENING
 from pipelines.heads import Head, pooled, sigmoid, softmax
+from pipelines.net import SOFTENING
 from pipelines.predict import make_predictor
 from pipelines.progress import OnProgress
 from pipelines.student import Student

@@ -28,7 +28,7 @@ from pipelines.distill import DistillOptions, distill, distilled, read_distillat
 from pipelines.encode import TextEncoder, pad
 from pipelines.encoder import load_encoder, load_masked_language_model
 from pipelines.finetune import FinetuneOptions, finetune
-from pipelines.fit import relative_distance
+from pipelines.net import relative_distance
 from pipelines.progress import OnProgress, silent
 from pipelines.start import UNDISTILLED, Start, start_of
 from suites.discover import Pack, find_pack

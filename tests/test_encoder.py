@@ -21,11 +21,11 @@ from pipelines.compress import export_encoder
 from pipelines.encode import Ints, TextEncoder, pad
 from pipelines.encoder import chosen_layers, load_encoder, load_masked_language_model, save_encoder
 from pipelines.engine import OpenVinoEngine, stitched
-from pipelines.fit import TorchEngine
 from pipelines.hardware import FUSED_FROM_TOKENS, suit_attention
 from pipelines.predict import make_predictor
 from pipelines.sources import FORBIDDEN_KEYS, Shape, encoder_folder, shape_of
 from pipelines.student import Student
+from pipelines.torch_engine import TorchEngine
 from pipelines.vocabulary import write_tokenizer
 from suites.discover import Pack
 from suites.errors import StudentError

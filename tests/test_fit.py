@@ -16,26 +16,16 @@ from transformers import DistilBertModel
 
 from pipelines import finetune as finetuning
 from pipelines import fit as fitting
+from pipelines.batch import MAX_TRAIN_WINDOWS, MIN_STEPS, Batch, collate, plan_batches
 from pipelines.encode import TextEncoder, pad
 from pipelines.encoder import load_encoder
 from pipelines.finetune import FinetuneOptions, finetune
-from pipelines.fit import (
-    HIDDEN_WEIGHT,
-    MAX_TRAIN_WINDOWS,
-    MIN_STEPS,
-    SOFTENING,
-    Batch,
-    SeenPieces,
-    StudentNet,
-    collate,
-    fit,
-    plan_batches,
-    soft_loss,
-    tag_weights,
-)
+from pipelines.fit import fit, tag_weights
 from pipelines.hardware import suit_attention
 from pipelines.heads import n_outputs
+from pipelines.net import HIDDEN_WEIGHT, SOFTENING, StudentNet, soft_loss
 from pipelines.progress import silent
+from pipelines.seen_pieces import SeenPieces
 from pipelines.student import Student
 from pipelines.targets import IGNORED, Encoded, Target, encode_examples
 from suites.discover import Pack

@@ -11,7 +11,6 @@ import torch
 from transformers import DistilBertForMaskedLM, DistilBertModel
 
 from pipelines.encoder import load_encoder, load_masked_language_model
-from pipelines.fit import relative_distance
 from pipelines.imitation import (
     COSINE_WEIGHT,
     MASKED_SHARE,
@@ -26,6 +25,7 @@ from pipelines.imitation import (
     relations,
     softened_divergence,
 )
+from pipelines.net import relative_distance
 
 N_PIECES, PAD, UNKNOWN, CLS, SEP, MASK = 400, 0, 1, 2, 3, 4
 SPECIAL = (PAD, CLS, SEP, UNKNOWN, MASK)

@@ -16,9 +16,9 @@ from pipelines.encode import TextEncoder, windows
 from pipelines.encoder import load_encoder, save_encoder
 from pipelines.engine import OpenVinoEngine
 from pipelines.finetune import FinetuneOptions, finetune
-from pipelines.fit import StudentNet, heads_of
 from pipelines.heads import Head
 from pipelines.lexicon import Lexicon
+from pipelines.net import StudentNet, heads_of
 from pipelines.predict import Predictor, make_predictor
 from pipelines.rules import Rules
 from pipelines.student import CORE, SUMS, Birth, Student, check_fits, load_student, seal, write_heads

@@ -17,12 +17,14 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from pipelines import finetune as finetuning
 from pipelines import teach
+from pipelines.batch import collate
 from pipelines.compress import export_encoder
 from pipelines.encode import TextEncoder
 from pipelines.encoder import load_encoder, save_encoder
 from pipelines.engine import OpenVinoEngine
 from pipelines.finetune import Examples, FinetuneOptions, finetune, finetuned, teaching_pack
-from pipelines.fit import SOFTENING, StudentNet, collate, heads_of, tag_weights
+from pipelines.fit import tag_weights
+from pipelines.net import SOFTENING, StudentNet, heads_of
 from pipelines.predict import make_predictor
 from pipelines.progress import silent
 from pipelines.start import UNDISTILLED
