@@ -1,4 +1,4 @@
-"""The net in training behind the seam that inference has, so that dev is scored by the code that will serve. Torch."""
+"""The net in training as an engine of inference. Torch."""
 
 from __future__ import annotations
 
