@@ -1,4 +1,4 @@
-"""What is fitted on dev, so that a score is the share of answers that are right: temperature, weights of lexicon and transitions, scores of tags and spans.
+"""What is fitted on dev, so that a score is the share of answers that are right: temperature, weights of lexicon and transitions, scores of what is given.
 
 And what is decided with such scores where a task states costs: from which score on a label is
 given, and where a human should look.
@@ -35,6 +35,8 @@ USUAL_TEMPERATURE = 2**0.5
 SPREAD = 0.5  # standard deviation of its logarithm
 # a and b are held to 1 and 0 as by two answers: enough that 30 spans tell no nonsense
 PLATT_WEIGHT = 0.5
+# those of a choice, whose temperature does most of it, as by forty (docs/distillation.md)
+CHOICE_PLATT_WEIGHT = 10.0
 # thresholds tried on dev, as factors of the odds that the costs ask for
 FACTORS = (0.25, 0.35, 0.5, 0.7, 1.4, 2.0, 2.8, 4.0)
 # standard errors that another threshold must save to be taken: of the eight tried, one saves two of them by luck now and then
@@ -96,8 +98,7 @@ def _fitted(head: Head, dev: _Dev, lexicon: Lexicon | None) -> Head:
         scores, wanted = np.where(own, chance_right(raw, scaling)[:, None], np.float32(-1.0)), own & right[:, None]
     else:
         logits, wanted = _ranges(task, dev, scale)
-        scores = range_scores(task, logits / temperature)
-        scaling = platt(scores[scores >= LIKELY], wanted[scores >= LIKELY]) if task.kind == "tags" else None
+        scaling = _scaling(task, range_scores(task, logits / temperature), wanted)
         scores = range_scores(task, logits / temperature, scaling)
     return replace(
         head,
@@ -153,6 +154,15 @@ def _ranges(task: Task, dev: _Dev, scale: float) -> tuple[Floats, Flags]:
     return np.asarray(logits, np.float32), wanted
 
 
+def _scaling(task: Task, scores: Floats, wanted: Flags) -> tuple[float, float] | None:
+    """Platt's a and b of likely tags, or of the likeliest label of a choice. Shape of both arrays: (n_ranges, n_labels)."""
+    if task.kind == "tags":
+        return platt(scores[scores >= LIKELY], wanted[scores >= LIKELY])
+    best = scores.argmax(axis=1)[:, None]
+    likeliest, right = (np.take_along_axis(of, best, axis=1)[:, 0] for of in (scores, wanted))
+    return platt(likeliest, right, CHOICE_PLATT_WEIGHT)
+
+
 def _weighed(transitions: Floats, texts: Sequence[tuple[Floats, Wanted]]) -> Floats:
     """The transitions to the weight of least negative log likelihood on dev."""
     if sum(len(tags) for _, tags in texts) < MIN_ANSWERS:
@@ -174,11 +184,11 @@ def _found_spans(texts: Sequence[tuple[Floats, Wanted]], transitions: Floats) ->
     return np.concatenate(scores), np.asarray(labels, np.int64), np.asarray(right, np.bool_)
 
 
-def platt(raw: Floats, right: Flags) -> tuple[float, float] | None:
+def platt(raw: Floats, right: Flags, weight: float = PLATT_WEIGHT) -> tuple[float, float] | None:
     """a and b of the chance sigmoid(a logit(raw) + b) that an answer is right, by maximum likelihood; None where answers are few.
 
     Platt 1999, "Probabilistic outputs for support vector machines", section 2.2, with his smoothed
-    targets, and a weak pull towards a = 1, b = 0, which leaves the scores as they are. Newton's
+    targets, and a pull of so much `weight` towards a = 1, b = 0, which leaves the scores as they are. Newton's
     method with halved steps, as Lin, Lin & Weng 2007 (Machine Learning 68) have it.
     """
     if len(raw) < MIN_ANSWERS:
@@ -190,15 +200,15 @@ def platt(raw: Floats, right: Flags) -> tuple[float, float] | None:
 
     def loss(at: Doubles) -> float:
         logits = inputs @ at
-        return float(np.sum(np.logaddexp(0.0, logits) - targets * logits) + PLATT_WEIGHT / 2 * np.sum((at - start) ** 2))
+        return float(np.sum(np.logaddexp(0.0, logits) - targets * logits) + weight / 2 * np.sum((at - start) ** 2))
 
     at = start
     for _ in range(100):
         shares = np.exp(-np.logaddexp(0.0, -(inputs @ at)))
-        slope = inputs.T @ (shares - targets) + PLATT_WEIGHT * (at - start)
+        slope = inputs.T @ (shares - targets) + weight * (at - start)
         if np.abs(slope).max() < 1e-6:
             break
-        step = np.linalg.solve((inputs * (shares * (1 - shares))[:, None]).T @ inputs + PLATT_WEIGHT * np.eye(2), slope)
+        step = np.linalg.solve((inputs * (shares * (1 - shares))[:, None]).T @ inputs + weight * np.eye(2), slope)
         while loss(at - step) > loss(at) and np.abs(step).max() > 1e-9:
             step = step / 2
         at = at - step

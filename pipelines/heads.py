@@ -23,6 +23,8 @@ Flags = npt.NDArray[np.bool_]
 Run = tuple[int, int, int]
 LIKELY = 0.5
 LEAST = 1e-4  # the least score that is shown, in four digits: a span that was found was not impossible
+MARGIN = 1e-6  # more than single precision rounds off
+LEAST_REST = 1e-30  # of what no other label gets a share is no share
 NEAREST = 1e-6  # a share nearer to 0 or 1 has the logit of this one: a few such would outweigh all others
 
 
@@ -31,8 +33,8 @@ class Head:
     """One task's linear layer. Shapes: weight (n_outputs, hidden), bias (n_outputs,).
 
     What follows is fitted on dev (`calibrate`). `temperature` divides the logits (Guo et al. 2017,
-    arXiv:1706.04599). `platt`, a and b, make of the raw score s of a span, or of a tag that is likely,
-    its chance to be right, sigmoid(a logit(s) + b); without it the raw score stands. `thresholds`,
+    arXiv:1706.04599). `platt`, a and b, make of the raw score s of a span, of a tag that is likely, or of
+    a choice's likeliest label its chance to be right, sigmoid(a logit(s) + b); without it the raw score stands. `thresholds`,
     one a label, decide what is given (`given`); the usual ones give the likeliest label, a tag from
     0.5 on and every span found. `abstain` says what a wrong answer costs, a human's look costing 1: row k is of giving
     label k, its columns are the label that is true instead, shape (n_labels, n_labels); for tags and
@@ -109,12 +111,30 @@ def range_scores(task: Task, logits: Floats, platt: tuple[float, float] | None =
     """The chance of each label of a choice or tags task. Shape of both: (n_ranges, n_labels).
 
     Likely tags, of 0.5 or more, are scaled by themselves and stay likely: the temperature of a tags
-    task is ruled by the many tags that are far from being given.
+    task is ruled by the many tags that are far from being given. That of a choice is ruled by what the
+    right label gets where another is likeliest; so the likeliest is scaled too.
     """
     if task.kind == "choice":
-        return softmax(logits)
+        return _likeliest_scaled(softmax(logits), platt)
     scores = sigmoid(logits)
     return np.where(scores >= LIKELY, np.maximum(chance_right(scores, platt), np.float32(LIKELY)), scores)
+
+
+def _likeliest_scaled(chances: Floats, platt: tuple[float, float] | None) -> Floats:
+    """The likeliest label's chance scaled, the others' in proportion to add up to 1; the likeliest stays it. Shape of both: (n_ranges, n_labels)."""
+    if platt is None or not len(chances):
+        return chances
+    rows, best = np.arange(len(chances)), chances.argmax(axis=1)
+    others = chances.copy()
+    others[rows, best] = 0.0
+    rest = np.maximum(others.sum(axis=1), np.float32(LEAST_REST))
+    next_best = others.max(axis=1)
+    # at this chance the next label, scaled, would meet it
+    least = next_best / (rest + next_best) + np.float32(MARGIN)
+    top = np.maximum(chance_right(chances[rows, best], platt), np.minimum(least, 1.0))
+    others *= ((1.0 - top) / rest)[:, None]
+    others[rows, best] = top
+    return others
 
 
 def given(task: Task, scores: Floats, thresholds: Sequence[float]) -> Flags:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.calibrate import LEXICON_SCALES, MIN_ANSWERS, TEMPERATURES, USUAL_TEMPERATURE, abstain, calibrated, paid, thresholds
+from pipelines.calibration_error import calibration_error, reliability
 from pipelines.encode import Floats, Inputs, Window
-from pipelines.heads import Head, chance_right, given, logit, range_scores, sigmoid
+from pipelines.heads import Head, chance_right, given, logit, range_scores, sigmoid, softmax
 from pipelines.lexicon import Lexicon
 from pipelines.targets import Encoded, Target
 from suites.types import Cost, Task
@@ -169,6 +170,36 @@ def test_the_scores_of_given_tags_are_right() -> None:
     assert np.array_equal(scores >= 0.5, logits >= 0)
     assert np.abs(scores - chance)[10_000:].max() < 0.05
     assert np.abs(sigmoid(logits / np.float32(head.temperature)) - chance)[10_000:].mean() > 0.1
+
+
+def sure_of_what_is_often_wrong(n: int, seed: int) -> tuple[Floats, np.ndarray]:
+    """Three labels: one answer in four is the last label whatever the logits say, the others are as they say; a temperature alone cannot tell."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (n, 3)).astype(np.float32)
+    labels = (softmax(logits).cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return logits, np.where(rng.random(n) < 0.25, 2, labels)
+
+
+def test_the_scores_of_a_choice_are_right() -> None:
+    """Where the temperature of greatest likelihood promises too much for the label that is given, its score comes right, on other answers too."""
+    head = Head(CHOICE, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    (fitted,) = calibrated([head], *answers(*sure_of_what_is_often_wrong(4000, 1)), {})
+    logits, labels = sure_of_what_is_often_wrong(20_000, 2)
+    cooled, scaled = (range_scores(CHOICE, logits / np.float32(fitted.temperature), platt) for platt in (None, fitted.platt))
+    right = cooled.argmax(axis=1) == labels
+    before, after = (calibration_error(reliability(scores.max(axis=1), right)) for scores in (cooled, scaled))
+    assert before is not None and before > 0.04
+    assert after is not None and after < before / 2
+    np.testing.assert_array_equal(scaled.argmax(axis=1), cooled.argmax(axis=1))
+
+
+def test_thirty_answers_hardly_move_the_score_of_a_choice() -> None:
+    """MIN_ANSWERS answers that are all wrong do not make a score of 0.9 one under a half."""
+    labels = np.arange(MIN_ANSWERS) % 2
+    logits = np.where(np.eye(2)[1 - labels] > 0, 2.0, -2.0).astype(np.float32)
+    (head,) = calibrated([IDENTITY], *answers(logits, labels), {})
+    assert head.platt is not None
+    assert chance_right(np.array([0.9], np.float32), head.platt)[0] > 0.5
 
 
 def test_thirty_answers_without_an_error_do_not_freeze() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.calibrate import abstain
 from pipelines.encode import Floats, TextEncoder, Tokens
-from pipelines.heads import Head, answer_ranges, answer_spans, chance_right, logit, n_outputs, pooled, sigmoid, softmax
+from pipelines.heads import Head, answer_ranges, answer_spans, chance_right, logit, n_outputs, pooled, range_scores, sigmoid, softmax
 from pipelines.predict import make_predictor
 from pipelines.rules import Rules
 from pipelines.student import Student
@@ -117,6 +117,30 @@ def test_scaling_spans_changes_their_scores_alone(seed: int) -> None:
     for before, after in zip(plain, scaled, strict=True):
         if before.score < 0.98:  # near 1 the fourth digit of a score decides its logit's second
             assert after.score == pytest.approx(1 / (1 + np.exp(1.0 - 0.5 * np.log(before.score / (1 - before.score)))), abs=3e-4)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-2.0, 2.0), st.floats(-4.0, 4.0))
+def test_scaling_a_choice_changes_its_scores_alone(seed: int, a: float, b: float) -> None:
+    """Whatever a and b, the likeliest label stays it, the scores are shares that add up to 1, and the others keep their proportions."""
+    logits = np.random.default_rng(seed).normal(0, 4, (20, 3)).astype(np.float32)
+    before, after = range_scores(CHOICE, logits), range_scores(CHOICE, logits, (a, b))
+    best = before.argmax(axis=1)
+    np.testing.assert_array_equal(after.argmax(axis=1), best)
+    np.testing.assert_allclose(after.sum(axis=1), 1.0, atol=1e-5)
+    assert (after >= 0).all()
+    for row, scaled, top in zip(before, after, best, strict=True):
+        first, second = np.delete(row, top)
+        np.testing.assert_allclose(np.delete(scaled, top) * (first + second), (1 - scaled[top]) * np.array([first, second]), atol=1e-5)
+        chance = 1 / (1 + np.exp(-(a * float(logit(row[top])) + b)))
+        # no lower than where the next label would overtake it
+        least = max(first, second) / (first + second + max(first, second))
+        assert scaled[top] == pytest.approx(max(chance, least), abs=1e-5)
+
+
+def test_a_choice_that_is_certain_can_be_scaled() -> None:
+    """A label whose rivals have no share at all left is scaled without a division by zero."""
+    (scores,) = range_scores(CHOICE, np.array([[500.0, 0.0, 0.0]], np.float32), (0.5, -1.0))
+    assert scores.argmax() == 0 and np.isfinite(scores).all()
 
 
 def test_a_share_and_its_logit() -> None:
