@@ -16,12 +16,12 @@ from pipelines.encode import Ints, batches
 MAX_PASSES = 16
 
 
-def portions(sizes: Mapping[str, int], tokens: float, passes: float) -> dict[str, float]:
-    """How many of `tokens` are read of each source: equally many, but none more than so many `passes`. `sizes` are the sources' tokens."""
+def portions(most: Mapping[str, float], tokens: float) -> dict[str, float]:
+    """How many of `tokens` are read of each source: equally many, but of none more than its `most`."""
     portion: dict[str, float] = {}
     left = float(tokens)
-    for n_before, source in enumerate(sorted(sizes, key=lambda s: (sizes[s], s))):
-        portion[source] = min(passes * sizes[source], left / (len(sizes) - n_before))
+    for n_before, source in enumerate(sorted(most, key=lambda s: (most[s], s))):
+        portion[source] = min(most[source], left / (len(most) - n_before))
         left -= portion[source]
     return portion
 
@@ -35,7 +35,8 @@ def read_batches(rows: Mapping[str, Sequence[Ints]], tokens: int, batch_tokens: 
     rng = random.Random(seed)
     sizes = {source: sum(map(len, of)) for source, of in rows.items()}
     read: list[Ints] = []
-    for source, portion in portions(sizes, tokens, max(MAX_PASSES, tokens / sum(sizes.values()))).items():
+    passes = max(MAX_PASSES, tokens / sum(sizes.values()))
+    for source, portion in portions({source: passes * size for source, size in sizes.items()}, tokens).items():
         read += _portion(rows[source], portion, rng)
     rng.shuffle(read)
     made = [[read[i] for i in batch] for batch in batches([len(row) for row in read], batch_tokens)]

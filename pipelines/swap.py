@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.encode import Inputs, Ints
-from pipelines.portions import portions
+from pipelines.portions import MAX_PASSES, portions
 from pipelines.targets import Encoded
 
 # of the pieces that begin a word
 SWAPPED_SHARE = 0.2
+# of a source of few texts more copies are made, to so many: from 222 texts twice over a student learns too little (docs/distillation.md)
+FEWEST = 1000
 
 
 def swapped(ids: Ints, may: npt.NDArray[np.bool_], common: Ints, words: Ints, rng: np.random.Generator) -> Ints:
@@ -38,16 +40,19 @@ def swapped(ids: Ints, may: npt.NDArray[np.bool_], common: Ints, words: Ints, rn
 def varied(examples: Sequence[Encoded], words: Ints, tokens: int, copies: int, seed: int) -> list[Encoded]:
     """Copies of the examples with some words swapped (see `swapped`), which no longer have gold: teachers are to answer.
 
-    At most so many `copies` of each and `tokens` in all, equally many of each source.
+    So many `copies` of each, of a source of few texts up to FEWEST in all (MAX_PASSES of each at most); equally many of each
+    source where they would be more than `tokens`. No `copies`: none.
     """
+    if not copies:
+        return []
     rng = np.random.default_rng(seed)
     by_source: dict[str, list[Encoded]] = {}
     for example in examples:
         if example.n_tokens:
             by_source.setdefault(example.source, []).append(example)
-    sizes = {source: sum(e.n_tokens for e in of) for source, of in by_source.items()}
+    most = {source: max(copies, min(MAX_PASSES, FEWEST / len(of))) * sum(e.n_tokens for e in of) for source, of in by_source.items()}
     made: list[Encoded] = []
-    for source, portion in portions(sizes, tokens, copies).items():
+    for source, portion in portions(most, tokens).items():
         common = np.concatenate([e.ids for e in by_source[source]])
         common = common[np.isin(common, words)]
         made += (_varied(e, common, words, rng) for e in _portion(by_source[source], portion, rng))

@@ -201,7 +201,8 @@ class StudentPlan(_Frozen):
     epochs: int = Field(default=12, ge=1)  # on the samples alone
     data_epochs: int = Field(default=6, ge=1)  # with real data
     taught_epochs: int = Field(default=6, ge=1)  # with real data and teachers
-    # copies of each train text with a fifth of its words swapped, for teachers to answer; with unlabelled texts no more than source_tokens in all
+    # copies of each train text with a fifth of its words swapped, for teachers to answer (of few texts more, to a thousand a source);
+    # with unlabelled texts no more than source_tokens in all
     varied: int = Field(default=2, ge=0)
     # this share of the layers, the lowest, is left as it is, and the embeddings with them; 0 trains all
     frozen: float = Field(default=0.0, ge=0.0, le=1.0)

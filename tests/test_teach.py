@@ -343,28 +343,28 @@ def test_states_and_heads_are_a_teachers_where_sizes_agree(
     pack = planned(toy_pack, source=f"path:{source}", vocabulary=SIZE, varied=1)
     options = FinetuneOptions(unlabelled=("No storm was seen. The dog was lovely.",))
     net, train = lessons(pack, tmp_path / "students", [teacher], options, monkeypatch)
-    assert [e.source for e in train] == ["samples"] * 4 + ["unlabelled"] + ["varied"] * 4
-    assert [{t.gold for t in e.targets.values()} for e in train] == [{True}] * 4 + [{False}] * 5
+    assert [e.source for e in train] == ["samples"] * 4 + ["unlabelled"] + ["varied"] * 64
+    assert [{t.gold for t in e.targets.values()} for e in train] == [{True}] * 4 + [{False}] * 65
     assert all(t.soft is not None for e in train for t in e.targets.values())
-    assert [bool(e.states) for e in train] == [size == 32] * 9
+    assert [bool(e.states) for e in train] == [size == 32] * 69
     started = {h.task.name: h.weight for h in heads_of(net)}
     assert [np.array_equal(started[h.task.name], h.weight) for h in teacher.heads] == [size == 32] * 5
 
 
-@pytest.mark.parametrize(("copies", "n_texts", "wanted"), [(2, 0, 8), (0, 0, 0), (2, 60, None), (2, 200, 0)])
+@pytest.mark.parametrize(("copies", "n_texts", "wanted"), [(2, 0, 64), (0, 0, 0), (2, 300, None), (2, 800, 0)])
 def test_varied_copies_fill_what_unlabelled_texts_leave(
     toy_pack: Pack, teacher: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int, n_texts: int, wanted: int | None
 ) -> None:
-    """Copies of the examples alone are made, `varied` of each, together with unlabelled texts no more tokens than `source_tokens`."""
-    pack = planned(toy_pack, vocabulary=SIZE, varied=copies, source_tokens=1000)
+    """Copies of the examples alone are made, of four texts sixteen each, together with unlabelled texts no more tokens than `source_tokens`."""
+    pack = planned(toy_pack, vocabulary=SIZE, varied=copies, source_tokens=5000)
     texts = tuple(f"No storm of the {i}th was seen." for i in range(n_texts))
     _, train = lessons(pack, tmp_path / "students", [teacher], FinetuneOptions(unlabelled=texts), monkeypatch)
     found = [e for e in train if e.source == "varied"]
     if wanted is not None:
         assert len(found) == wanted
     else:
-        assert 0 < len(found) < 8
-        assert sum(e.n_tokens for e in train if e.source in ("varied", "unlabelled")) <= 1000
+        assert 0 < len(found) < 64
+        assert sum(e.n_tokens for e in train if e.source in ("varied", "unlabelled")) <= 5000
     assert all(t.soft is not None and not t.gold for e in found for t in e.targets.values())
 
 
