@@ -158,9 +158,8 @@ def _scaling(task: Task, scores: Floats, wanted: Flags) -> tuple[float, float] |
     """Platt's a and b of likely tags, or of the likeliest label of a choice. Shape of both arrays: (n_ranges, n_labels)."""
     if task.kind == "tags":
         return platt(scores[scores >= LIKELY], wanted[scores >= LIKELY])
-    best = scores.argmax(axis=1)[:, None]
-    likeliest, right = (np.take_along_axis(of, best, axis=1)[:, 0] for of in (scores, wanted))
-    return platt(likeliest, right, CHOICE_PLATT_WEIGHT)
+    likeliest = np.arange(len(scores)), scores.argmax(axis=1)
+    return platt(scores[likeliest], wanted[likeliest], CHOICE_PLATT_WEIGHT)
 
 
 def _weighed(transitions: Floats, texts: Sequence[tuple[Floats, Wanted]]) -> Floats:
