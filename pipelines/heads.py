@@ -23,8 +23,8 @@ Flags = npt.NDArray[np.bool_]
 Run = tuple[int, int, int]
 LIKELY = 0.5
 LEAST = 1e-4  # the least score that is shown, in four digits: a span that was found was not impossible
-MARGIN = 1e-6  # more than single precision rounds off
-LEAST_REST = 1e-30  # of what no other label gets a share is no share
+MARGIN = np.float32(1e-6)  # more than single precision rounds off
+TINY = np.finfo(np.float32).tiny
 NEAREST = 1e-6  # a share nearer to 0 or 1 has the logit of this one: a few such would outweigh all others
 
 
@@ -122,16 +122,15 @@ def range_scores(task: Task, logits: Floats, platt: tuple[float, float] | None =
 
 def _likeliest_scaled(chances: Floats, platt: tuple[float, float] | None) -> Floats:
     """The likeliest label's chance scaled, the others' in proportion to add up to 1; the likeliest stays it. Shape of both: (n_ranges, n_labels)."""
-    if platt is None or not len(chances):
+    if platt is None:
         return chances
     rows, best = np.arange(len(chances)), chances.argmax(axis=1)
     others = chances.copy()
     others[rows, best] = 0.0
-    rest = np.maximum(others.sum(axis=1), np.float32(LEAST_REST))
-    next_best = others.max(axis=1)
-    # at this chance the next label, scaled, would meet it
-    least = next_best / (rest + next_best) + np.float32(MARGIN)
-    top = np.maximum(chance_right(chances[rows, best], platt), np.minimum(least, 1.0))
+    rest, next_best = np.maximum(others.sum(axis=1), TINY), others.max(axis=1)
+    # scaled lower, the next label would be likelier: there they meet
+    meet = next_best / (rest + next_best)
+    top = np.maximum(chance_right(chances[rows, best], platt), meet + MARGIN)
     others *= ((1.0 - top) / rest)[:, None]
     others[rows, best] = top
     return others
