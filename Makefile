@@ -53,7 +53,7 @@ format: setup-dev ## lay the code out
 measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=folder of the real sets)
 	@$(BIN)/python -m tests.bench.main_job --data-root $(or $(DATA),../shared/data)
 
-results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder)
+results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: setup ## regenerate docs/data-dictionary.md

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from huggingface_hub import EvalResult, ModelCardData
 
 from pipelines.evaluate import Evaluation, mean_scores
+from pipelines.files import write_whole
 from pipelines.metrics import Interval, TaskScore
 from pipelines.plots import frontier, reliability_diagram
 from pipelines.student import Student
@@ -25,6 +26,21 @@ NAMES = {
     "compressed": "compressed",
 }
 CARD, RELIABILITY, FRONTIER = "README.md", "reliability.png", "frontier.png"
+METRICS = "metrics.json"
+
+
+def record(pack: Pack, student: Student, evaluation: Evaluation) -> None:
+    """Keeps an evaluation with its student: metrics.json, and the card with its pictures."""
+    write_whole(student.folder / METRICS, evaluation.model_dump_json(indent=1) + "\n")
+    write_card(pack, student, evaluation)
+
+
+def recorded(student: Student) -> Evaluation | None:
+    """The evaluation that was kept with a student; None where there is none that can be read."""
+    try:
+        return Evaluation.model_validate_json((student.folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = None) -> None:
@@ -42,7 +58,7 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     if evaluation is not None:
         lines += ["", *_report(student, evaluation)]
     lines += ["", (pack.folder / "card.md").read_text(encoding="utf-8").strip(), ""]
-    (student.folder / CARD).write_text("\n".join(lines), encoding="utf-8")
+    write_whole(student.folder / CARD, "\n".join(lines))
 
 
 def _front(pack: Pack, student: Student, evaluation: Evaluation | None) -> str:

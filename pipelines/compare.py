@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.baselines import tfidf_scores
 from pipelines.evaluate import SYSTEMS, Evaluation, Found, Scores, calibrations, findings, held_out, majority_scores, raw, score_found
-from pipelines.examples import read_examples
+from pipelines.examples import absent, read_examples
 from pipelines.family import births, family, is_own_teacher
 from pipelines.metrics import N_RESAMPLES
 from pipelines.predict import make_predictor
@@ -66,7 +66,22 @@ def compare(pack: Pack, student: Student, students: Path, options: CompareOption
         size=_sizes(members),
         speed=_speeds(members, examples, options, on_progress) if options.speed else {},
         machine=machine(options.n_threads) if options.speed else "",
+        gaps=tuple(_gaps(pack, student, members, options)),
     )
+
+
+def _gaps(pack: Pack, student: Student, members: Mapping[str, Sequence[Student]], options: CompareOptions) -> Iterator[str]:
+    """What the student was made from and is not scored on or beside: what is left would judge it too mildly."""
+    not_there = absent(pack, options.data_root)
+    for source in student.birth.data:
+        if source in not_there:
+            yield f"{source}: the student learned from this source, and it is not there to be scored on: set [data] root or --data-root"
+        elif options.sources is not None and source not in options.sources:
+            yield f"{source}: the student learned from this source, and --source leaves it out"
+    there = {member.id for member in members.get("teacher", ())}
+    if there:  # without any there is no teacher's score, and the gate says so
+        gone = [teacher for teacher in student.birth.teachers if teacher not in there]
+        yield from (f"teacher {teacher} is gone: restore its folder, or fine-tune again" for teacher in gone)
 
 
 def _own(student: Student) -> set[str]:

@@ -35,6 +35,7 @@ from pipelines.sources import damaged_file, encoder_folder, sha256, shape_of, su
 from pipelines.vocabulary import Fallback, fallback, trim
 from suites.discover import Pack
 from suites.errors import DataError, StillhouseError, StudentError
+from suites.types import StudentPlan
 
 # raise it when what follows, or the code of the losses and portions, changes what an encoder becomes: older ones are then made anew
 RECIPE = 1
@@ -123,10 +124,15 @@ def _planned(pack: Pack, options: DistillOptions) -> _Plan:
     teacher = options.teacher or plan.teacher or plan.source
     source = encoder_folder(teacher, offline=options.offline)
     texts = training_texts(pack, options.data_root, options.texts)
-    layers = chosen_layers(options.layers or plan.layers, shape_of(source).n_layers)
+    layers = chosen_layers(options.layers or planned_layers(plan, teacher), shape_of(source).n_layers)
     size = options.vocabulary or plan.vocabulary
     run = _run_key(source, texts, (RECIPE, layers, size, options.tokens, options.learning_rate, options.seed, pack.manifest.text.window_tokens))
     return _Plan(run, teacher, source, layers, size, texts)
+
+
+def planned_layers(plan: StudentPlan, teacher: str) -> Layers:
+    """Which of a teacher's layers a pack's encoder begins as; of another teacher than the source, whose layers the manifest means, every second."""
+    return plan.layers if teacher == plan.source else "half"
 
 
 def _made_before(students: Path, pack_name: str, plan: _Plan) -> Path | None:

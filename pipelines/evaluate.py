@@ -53,6 +53,7 @@ class Evaluation(BaseModel):
     `systems` holds the scores of each system; those of `student` and `compressed` are of the
     student itself, those of `teacher` and `plain` the means over their `members`, whose scores one
     by one stand in `per_seed` (system -> source -> task), as do those of the student's other seeds.
+    `gaps` says what the student was made from and was not there to be scored, a sentence each.
     `size` is in parameters, `speed` in tokens a second on `machine`.
     """
 
@@ -67,6 +68,7 @@ class Evaluation(BaseModel):
     size: dict[str, int] = Field(default_factory=dict)
     speed: dict[str, float] = Field(default_factory=dict)
     machine: str = ""
+    gaps: tuple[str, ...] = ()
 
     @property
     def scores(self) -> Scores:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from suites.samples import Split, read_samples
 from suites.types import DataSource, Document, Example, Finding, LabelMap, Task
 
 Row = Mapping[str, object]
+MAX_SHOWN = 60
 
 
 def read_examples(pack: Pack, split: Split, *, data_root: Path | None = None, sources: Iterable[str] | None = None) -> list[Example]:
@@ -51,6 +53,12 @@ def read_source(pack: Pack, source: DataSource, split: Split, data_root: Path | 
     return [_single(pack, source, place, row) for place, row in rows]
 
 
+def absent(pack: Pack, data_root: Path | None) -> set[str]:
+    """The names of the pack's `[[data]]` sources that are not there."""
+    folders = {source.name: _folder(source, data_root) for source in pack.manifest.data}
+    return {name for name, folder in folders.items() if folder is None or not folder.is_dir()}
+
+
 def _file_rows(folder: Path, split: Split) -> Iterator[tuple[str, Row]] | None:
     for name in (f"{split}.jsonl.gz", f"{split}.jsonl"):
         if (folder / name).exists():
@@ -86,7 +94,7 @@ def _folder(source: DataSource, data_root: Path | None) -> Path | None:
 def _grouped(source: DataSource, name: str, group: list[tuple[str, Row]]) -> Example:
     """One document from rows that are its sentences, joined by one space."""
     order = source.order_by
-    ordered = sorted(group, key=lambda r: float(str(r[1][order]))) if order is not None else group
+    ordered = sorted(group, key=lambda r: _number(source, r[1].get(order), order, r[0])) if order is not None else group
     text, gold = "", []
     for place, row in ordered:
         text += " " if text else ""
@@ -119,7 +127,9 @@ def _gold(source: DataSource, label_map: LabelMap, task: Task, row: Row, place: 
     if task.kind == "spans":
         found = []
         for span in spans if isinstance(spans, list) else []:
-            label = _mapped(source, label_map, str(span["label"]), place)
+            if not isinstance(span, dict):
+                raise DataError(f"{source.name} {place}: expected a span to be an object with start, end and label.")
+            label = _mapped(source, label_map, str(span.get("label")), place)
             if label is not None:
                 found.append(Finding(task.name, label, 1.0, *_range(source, span, row, place)))
         return found
@@ -134,10 +144,21 @@ def _gold(source: DataSource, label_map: LabelMap, task: Task, row: Row, place: 
 
 def _range(source: DataSource, span: Mapping[str, object], row: Row, place: str) -> tuple[int, int]:
     """A span's range of the row's text."""
-    start, end, n_chars = int(str(span.get("start"))), int(str(span.get("end"))), len(str(row["text"]))
+    start, end = (int(_number(source, span.get(side), f"spans.{side}", place)) for side in ("start", "end"))
+    n_chars = len(str(row["text"]))
     if not 0 <= start < end <= n_chars:
         raise DataError(f"{source.name} {place}: span {start}..{end} lies outside the text of {n_chars} characters.")
     return start, end
+
+
+def _number(source: DataSource, value: object, field: str, place: str) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{source.name} {place}: field {field!r} is not a number.")
+    return number
 
 
 def _labels(source: DataSource, label_map: LabelMap, row: Row, place: str) -> list[str]:
@@ -152,7 +173,9 @@ def _mapped(source: DataSource, label_map: LabelMap, value: str, place: str) -> 
         return label_map.labels[value]
     if value in label_map.ignore or "*" in label_map.ignore:
         return None
-    field = f"label {value!r} of field {label_map.field!r}"
+    # what is longer than labels are may be the text
+    shown = repr(value) if len(value) <= MAX_SHOWN else f"of {len(value)} characters"
+    field = f"label {shown} of field {label_map.field!r}"
     raise DataError(f"{source.name} {place}: {field} is not mapped onto task {label_map.task!r}. Add it to labels or ignore.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import tempfile
 import time
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from pipelines.calibrate import calibrated
-from pipelines.card import CARD, write_card
+from pipelines.card import write_card
 from pipelines.compress import export_encoder
 from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import save_encoder
@@ -156,13 +157,12 @@ def finetuned(
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
         _write_training(making, fitted, examples, time.monotonic() - started)
-        folder = _named(making, seal(making, pack.name))
+        student_id = seal(making, pack.name)
+        write_card(pack, load_student(making))
+        folder = _named(making, student_id)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    student = load_student(folder)
-    if not (folder / CARD).exists():  # an equal student that was there keeps its card, with the scores that it was given since
-        write_card(pack, student)
-    return student
+    return load_student(folder)
 
 
 def _dev_score(pack: Pack, text_encoder: TextEncoder, hooks: Hooks, dev: Sequence[Example]) -> Callable[[StudentNet], float]:
@@ -188,7 +188,7 @@ def _birth(pack: Pack, examples: Examples, options: FinetuneOptions, start: Star
         pack=pack.name,
         pack_version=pack.manifest.version,
         pack_digest=pack.digest,
-        source=pack.manifest.student.source,
+        source=start.source,
         layers=start.layers,
         vocabulary=vocabulary,
         encoder=start.distilled,
@@ -248,17 +248,33 @@ def _taught(
 
     Of copies there are as many tokens as the unlabelled texts leave of the plan's `source_tokens`.
     """
-    unlabelled = [Example(Document(f"unlabelled/{i}", text), (), frozenset(), "unlabelled") for i, text in enumerate(options.unlabelled)]
+    plan = pack.manifest.student
+    drawn = _drawn(options.unlabelled, encoder, plan.source_tokens * plan.taught_epochs, options.seed)
+    unlabelled = [Example(Document(f"unlabelled/{i}", text), (), frozenset(), "unlabelled") for i, text in enumerate(drawn)]
     examples = [*train, *unlabelled]
     # of a task without gold a teacher has learned nothing
     known = [t for t in pack.student_tasks if any(t.name in e.tasks for e in train)]
     guessed = guesses(pack, teachers[0], examples, known, on_progress, options.trusted)
     encoded = encode_examples(examples, known, encoder, pack.manifest.text, hooks.clean, guessed)
-    plan, own = pack.manifest.student, encoded[: len(train)]
+    own = encoded[: len(train)]
     room = max(0, plan.source_tokens - sum(e.n_tokens for e in encoded[len(train) :]))
     encoded += varied(own, encoder.word_ids, room, plan.varied, options.seed)
     same_size = shape_of(teachers[0].folder).hidden == net.encoder.config.dim
     return Teachers(teachers, encoder, states=same_size).teach(encoded, on_progress)
+
+
+def _drawn(texts: Sequence[str], encoder: TextEncoder, n_tokens: int, seed: int) -> list[str]:
+    """Texts of about so many tokens, drawn by chance, in their order: what no epoch would come to need not be answered and kept in memory."""
+    order = random.Random(seed).sample(range(len(texts)), len(texts))
+    chosen: list[int] = []
+    for at in range(0, len(order), CHUNK):
+        if n_tokens <= 0:
+            break
+        for i, tokens in zip(order[at : at + CHUNK], encoder.tokens([texts[i] for i in order[at : at + CHUNK]]), strict=True):
+            if n_tokens > 0:
+                chosen.append(i)
+                n_tokens -= len(tokens.ids)
+    return [texts[i] for i in sorted(chosen)]
 
 
 def with_transitions(heads: Sequence[Head], train: Sequence[Encoded]) -> list[Head]:
@@ -324,7 +340,7 @@ def _making_folder(parent: Path) -> Path:
 
 
 def _named(making: Path, student_id: str) -> Path:
-    """The finished folder under its id; an equal student that is there and whole is kept, a damaged one replaced."""
+    """The finished folder under its id; an equal student that is there and whole is kept, with its card and scores, a damaged one replaced."""
     folder = making.parent / student_id
     if folder.exists():
         try:

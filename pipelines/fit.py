@@ -17,6 +17,7 @@ from pipelines.net import StudentNet
 from pipelines.progress import OnProgress
 from pipelines.seen_pieces import SeenPieces
 from pipelines.targets import Encoded
+from suites.errors import RunError
 from suites.types import StudentPlan, Task
 
 WARMUP_SHARE = 0.1
@@ -162,7 +163,9 @@ def warmup_and_decay(step: int, total: int, warmup_share: float = WARMUP_SHARE) 
 
 
 def descend(loss: torch.Tensor, net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """One step down the loss, its gradient of a norm of 1 at most."""
+    """One step down the loss, its gradient of a norm of 1 at most. Raises RunError for a loss that is no number: it would only spread."""
+    if not torch.isfinite(loss):
+        raise RunError("The loss is no longer a number: the steps are too large. Lower the learning rate ([student] in pack.toml; distill --learning-rate).")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -10,6 +10,12 @@ from suites.discover import Pack
 
 # differences of the arithmetic alone: a figure that equals its bound holds it
 ROUNDING = 1e-9
+# systems that were scored, but not on what the student is judged on
+SILENT = {
+    "teacher": "the teacher has no score: it was not asked this task",
+    "tfidf": "the TF-IDF baseline has no score: no train example annotates the task",
+    "compressed": "the compressed student has no score: evaluate anew",
+}
 
 
 def floor_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
@@ -21,7 +27,7 @@ def floor_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
     problems = [] if evaluation.split == "test" else [f"the scores are of the split {evaluation.split!r}, must be of 'test'"]
     for source, by_task in evaluation.scores.items():
         for name, score in by_task.items():
-            if score.score <= score.majority:
+            if not _above(score.score, score.majority):
                 problems.append(f"{_figure(source, name, score)}, must be above the majority answer's {score.majority:.4f}")
             minimum = pack.manifest.gate.minimum.get(name)
             if source == "samples" and minimum is not None and score.score < minimum:
@@ -34,10 +40,11 @@ def floor_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
 def gate_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
     """Why the student may not be the primary: the floor's problems, and each bound of [gate] that a task of the student breaks.
 
-    A task is judged on every source that has [gate] min_answers answers of it, and must be judged on one.
+    A task is judged on every source that has [gate] min_answers answers of it, and must be judged on one. What the
+    student was made from and was not there to be scored is a problem too.
     Tasks that rules answer have no teacher to lose to: the floor judges them.
     """
-    problems = floor_problems(pack, evaluation) + _missing_systems(evaluation)
+    problems = [*floor_problems(pack, evaluation), *evaluation.gaps, *_missing_systems(evaluation)]
     for task in pack.student_tasks:
         scores = {source: by_task[task.name] for source, by_task in evaluation.scores.items() if task.name in by_task}
         judged = [source for source, score in scores.items() if score.n >= pack.manifest.gate.min_answers]
@@ -68,14 +75,14 @@ def _broken_bounds(pack: Pack, evaluation: Evaluation, source: str, task: str) -
     gate, ours = pack.manifest.gate, evaluation.scores[source][task]
     figure = _figure(source, task, ours)
     theirs = {system: scores[source][task] for system, scores in evaluation.systems.items() if task in scores.get(source, {})}
+    for system, reason in SILENT.items():
+        if system in evaluation.systems and system not in theirs:
+            yield f"{source}/{task}: {reason}"
     if (teacher := theirs.get("teacher")) and ours.score < gate.kept * teacher.score - ROUNDING:
         share = ours.score / teacher.score
         yield f"{figure} is {share:.2%} of the teacher's {teacher.score:.4f}, must be at least {gate.kept:.2%} ([gate] kept)"
-    linear = theirs.get("tfidf")
-    if linear and ours.score <= linear.score:
+    if (linear := theirs.get("tfidf")) and not _above(ours.score, linear.score):
         yield f"{figure}, must be above the TF-IDF baseline's {linear.score:.4f}"
-    if not linear and "tfidf" in evaluation.systems:
-        yield f"{source}/{task}: the TF-IDF baseline has no score: no train example annotates the task"
     yield from _calibration_problem(pack, evaluation, source, task)
     if (compressed := theirs.get("compressed")) and ours.score - compressed.score > gate.compressed_loss + ROUNDING:
         lost = f"compressed {compressed.measure} {compressed.score:.4f} is {ours.score - compressed.score:.4f} below the student's {ours.score:.4f}"
@@ -86,10 +93,15 @@ def _calibration_problem(pack: Pack, evaluation: Evaluation, source: str, task: 
     bound, error = pack.manifest.gate.calibration_error, evaluation.scores[source][task].calibration_error
     if error is None:
         yield f"{source}/{task}: no answer has a score, so its calibration cannot be judged"
-    elif error > bound + ROUNDING:
+    elif not error <= bound + ROUNDING:  # what is no number is no pass
         known = evaluation.calibration.get(source, {}).get(task)
         chance = f" ({known.expected_by_chance:.4f} expected by chance)" if known else ""
         yield f"{source}/{task}: calibration error {error:.4f}{chance}, must be at most {bound:.4f} ([gate] calibration_error)"
+
+
+def _above(score: float, other: float) -> bool:
+    """Whether a score beats another one. Nothing beats a perfect one, which gold of one label alone gives away: equal holds then."""
+    return score > other or score >= 1.0 - ROUNDING
 
 
 def _figure(source: str, task: str, score: TaskScore) -> str:

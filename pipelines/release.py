@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from pipelines.evaluate import Evaluation
+from pipelines.files import write_whole
 from pipelines.gate import floor_problems, gate_problems
 from pipelines.lock import locked
 from pipelines.student import SUMS, check_fits, load_student
@@ -137,7 +137,7 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation,
         if state == "experimental" and register.primary == student_id:
             reason = f"{student_id} is the primary of pack {pack.name!r} already"
             raise UsageError(f"{reason}. To let the former one read: python manage.py rollback {pack.name}", "is_primary")
-        _replace(folder / "gate.json", json.dumps({"passed": not problems, "state": state, "problems": problems}, indent=1) + "\n")
+        write_whole(folder / "gate.json", json.dumps({"passed": not problems, "state": state, "problems": problems}, indent=1) + "\n")
         if problems:
             raise GateError(_refusal(pack, student_id, evaluation, state, problems))
         if register.states.get(student_id) == state:
@@ -194,15 +194,5 @@ def retire(pack: Pack, students: Path, student_id: str) -> Register:
 def _add(students: Path, pack_name: str, register: Register, event: Event) -> Register:
     """Writes the register with one event more."""
     longer = Register(events=(*register.events, event))
-    _replace(students / pack_name / "released.json", longer.model_dump_json(indent=1) + "\n")
+    write_whole(students / pack_name / "released.json", longer.model_dump_json(indent=1) + "\n")
     return longer
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
-    os.replace(draft, path)

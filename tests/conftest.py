@@ -39,6 +39,7 @@ overlap_tokens = 16
 # a tiny encoder of random weights: it learns a sample of 60 only in large steps
 [student]
 source = "path:{encoder}"
+layers = "all"
 learning_rate = 3e-3
 head_learning_rate = 3e-2
 
@@ -233,10 +234,11 @@ def cached(folder: Path, home: Path, owner: str, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hub_home(tiny_masked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Hugging Face home whose cache holds the BERT with a masked-language head as tiny/bert."""
+def hub_home(tiny_masked: Path, tiny_distilbert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face home whose cache holds the models with a masked-language head, as tiny/bert and tiny/distilbert."""
     home = tmp_path_factory.mktemp("huggingface")
     cached(tiny_masked, home, "tiny", "bert")
+    cached(tiny_distilbert, home, "tiny", "distilbert")
     return home
 
 

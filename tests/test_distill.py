@@ -32,8 +32,9 @@ from pipelines.net import relative_distance
 from pipelines.progress import OnProgress, silent
 from pipelines.start import UNDISTILLED, Start, start_of
 from suites.discover import Pack, find_pack
-from suites.errors import DataError, StudentError
+from suites.errors import DataError, RunError, StudentError
 from suites.samples import read_samples, split_of
+from suites.types import StudentPlan
 
 from .conftest import HUB_REVISION
 
@@ -200,6 +201,26 @@ def test_a_half_written_checkpoint_is_passed_over(toy_pack: Pack, tiny_encoder: 
     assert len((folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()) == len(FILES) - 1
 
 
+def test_a_damaged_checkpoint_is_an_error(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path) -> None:
+    """A checkpoint that is not whole is an error that names it and says what to do; when that is done, the run begins anew."""
+    with pytest.raises(KeyboardInterrupt):
+        distill(toy_pack, tmp_path, options(tiny_encoder), stop_after(4))
+    (path,) = (tmp_path / "toy" / "encoders").glob(f"*/{CHECKPOINT}")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(StudentError, match=rf"{path}: not a whole checkpoint\. Remove it: the training then begins anew"):
+        distill(toy_pack, tmp_path, options(tiny_encoder))
+    path.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        distill(toy_pack, tmp_path, options(tiny_encoder), stop_after(1))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(toy_pack: Pack, tiny_encoder: Path, tmp_path: Path) -> None:
+    """Steps far too large end with an error that says so, and leave no encoder."""
+    with pytest.raises(RunError, match=r"no longer a number.*Lower the learning rate"):
+        distill(toy_pack, tmp_path, options(tiny_encoder, learning_rate=1e30))
+    assert distilled(tmp_path, "toy") == []
+
+
 def test_two_at_once_are_one(toy_pack: Pack, tiny_masked: Path, triple: Path, tmp_path: Path) -> None:
     """Of two distillations of the same input that begin together one trains, and the other waits and finds what it made."""
     steps: list[int] = []
@@ -337,6 +358,16 @@ def test_the_manifest_decides_what_is_not_chosen(toy_pack: Pack, tiny_masked: Pa
     pack = planned(toy_pack, teacher=f"path:{tiny_masked}", layers="half", vocabulary=SIZE)
     folder = distill(pack, tmp_path, replace(options(tiny_masked), teacher=None, layers=None, vocabulary=None), stop_after(1))
     assert folder == tmp_path / "toy" / "encoders" / triple.name
+
+
+def test_every_second_layer_is_the_default(toy_pack: Pack, tiny_encoder: Path, tiny_masked: Path, tmp_path: Path) -> None:
+    """A manifest that says nothing of layers means every second; what it says of its source's layers says nothing of another teacher's."""
+    silent = replace(toy_pack, manifest=toy_pack.manifest.model_copy(update={"student": StudentPlan(source=f"path:{tiny_encoder}")}))
+    plain = DistillOptions(tokens=1)
+    assert read_distillation(distill(silent, tmp_path, plain)).layers == (1,)
+    every = planned(toy_pack, layers="all")
+    assert read_distillation(distill(every, tmp_path, plain)).layers == (0, 1)
+    assert read_distillation(distill(every, tmp_path, replace(plain, teacher=f"path:{tiny_masked}"))).layers == (1, 3)
 
 
 def planned(pack: Pack, **changes: Any) -> Pack:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.distillation import N_FOLDS, N_SEEDS, Bench, Run, open_runs, side_by_side, split
+from tests.bench import distillation as measuring
+from tests.bench.distillation import N_FOLDS, N_SEEDS, RECIPE, Bench, Run, open_runs, side_by_side, split
 from tests.bench.sets import SETS, empty_folder, rows_of, set_pack
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +98,18 @@ def test_runs_side_by_side_end_and_fail_aloud(tmp_path: Path) -> None:
     assert all(place.is_dir() for (place,) in places)
     with pytest.raises(FileNotFoundError):
         side_by_side(os.rmdir, [(tmp_path / "none",)], 2, None)
+
+
+def test_a_torn_line_is_made_anew(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that a power cut tore counts as no run, and the line that is written after it is whole."""
+    bench = Bench(data, tmp_path, tmp_path, tokens=1, cap=20)
+    run, *others = (Run(SETS["sms_smishing"], i + 1, i) for i in range(N_FOLDS))
+    line = {"run": run.name, "recipe": RECIPE, "cap": 20, "tokens": 1}
+    (tmp_path / "distillation_runs.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line)[:30], encoding="utf-8")
+    assert open_runs(["sms_smishing"], bench) == others
+    monkeypatch.setattr(measuring, "perform", lambda run, bench: line | {"run": run.name})
+    measuring.perform_and_record(others[0], bench)
+    assert open_runs(["sms_smishing"], bench) == others[1:]
 
 
 def test_the_command_may_be_stopped_and_goes_on(data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pipelines.student import Student, load_student, seal
 from suites.discover import Pack
 from suites.errors import RunError, StudentError
 from suites.samples import read_samples
-from suites.types import Example
+from suites.types import DataSource, Example, LabelMap
 
 QUICK = CompareOptions(speed=False, baseline=False)
 
@@ -207,3 +207,25 @@ def test_nothing_to_score_on_is_an_error(toy_pack: Pack, students: Path, by_seed
     """A comparison on no examples is a RunError that names pack and split, before anything is read."""
     with pytest.raises(RunError, match="'toy' has no dev examples"):
         compare(toy_pack, by_seed[1], students, replace(QUICK, split="dev", sources=()))
+
+
+def test_what_the_student_was_made_from_is_asked_for(toy_pack: Pack, students: Path, by_seed: dict[int, Student], tmp_path: Path) -> None:
+    """A source that is not there or left out, and a teacher that is gone beside one that is not, are gaps; what is there is none."""
+    assert compare(toy_pack, by_seed[3], students, QUICK).gaps == ()
+    mails = DataSource(name="mails", path="mails", licence="CC0", maps=(LabelMap(task="topic", field="label", labels={"a": "animals"}),))
+    pack = replace(toy_pack, manifest=toy_pack.manifest.model_copy(update={"data": (mails,)}))
+    folder = Path(shutil.copytree(students, tmp_path / "students"))
+    remade(folder, by_seed[1], 4, {"seed": 4, "teachers": [by_seed[1].id, "toy-0123456789ab"], "data": ["mails", "samples"]})
+    (student,) = (s for path in (folder / "toy").glob("toy-*/SHA256SUMS") if (s := load_student(path.parent)).birth.seed == 4)
+    gone = "teacher toy-0123456789ab is gone: restore its folder, or fine-tune again"
+    assert compare(pack, student, folder, QUICK).gaps == (
+        "mails: the student learned from this source, and it is not there to be scored on: set [data] root or --data-root",
+        gone,
+    )
+    (tmp_path / "data" / "mails").mkdir(parents=True)
+    there = replace(QUICK, data_root=tmp_path / "data")
+    assert compare(pack, student, folder, there).gaps == (gone,)
+    assert compare(pack, student, folder, replace(there, sources=("samples",))).gaps == (
+        "mails: the student learned from this source, and --source leaves it out",
+        gone,
+    )

@@ -136,11 +136,37 @@ def test_a_bad_row_is_an_error(toy_pack: Pack, tmp_path: Path, line: str) -> Non
         read_source(toy_pack, source(TOPIC), "train", tmp_path)
 
 
-def test_a_range_outside_the_text_is_an_error(toy_pack: Pack, tmp_path: Path) -> None:
-    """A span that ends behind its text is a DataError that names the line."""
-    row = {"text": "storm", "spans": [{"label": "a", "start": 0, "end": 50}]}
-    with pytest.raises(DataError):
-        read_source(toy_pack, source(THINGS), "train", written(tmp_path, [row]))
+@pytest.mark.parametrize(
+    ("span", "reason"),
+    [
+        ({"label": "a", "start": 0, "end": 50}, r"span 0\.\.50 lies outside the text of 5 characters"),
+        ({"label": "a", "end": 5}, r"field 'spans\.start' is not a number"),
+        ({"label": "a", "start": 0, "end": "many"}, r"field 'spans\.end' is not a number"),
+        ({"start": 0, "end": 5}, r"label 'None' of field 'spans' is not mapped"),
+        ("a", r"expected a span to be an object with start, end and label"),
+    ],
+    ids=["outside", "no start", "no number", "no label", "no object"],
+)
+def test_a_bad_span_is_an_error(toy_pack: Pack, tmp_path: Path, span: object, reason: str) -> None:
+    """A span that is none is a DataError that names source, line and reason."""
+    with pytest.raises(DataError, match=rf"made train\.jsonl:1: .*{reason}"):
+        read_source(toy_pack, source(THINGS), "train", written(tmp_path, [{"text": "storm", "spans": [span]}]))
+
+
+def test_an_order_that_is_no_number_is_an_error(toy_pack: Pack, tmp_path: Path) -> None:
+    """A row of a group without a place in it is a DataError that names source, line and field."""
+    rows = [{"text": "One.", "n": 1, "doc": "x", "label": "+"}, {"text": "Two.", "doc": "x", "label": "+"}]
+    with pytest.raises(DataError, match=r"made train\.jsonl:2: field 'n' is not a number"):
+        read_source(toy_pack, source(MOOD, group_by="doc", order_by="n"), "train", written(tmp_path, rows))
+
+
+def test_an_error_does_not_tell_the_text(toy_pack: Pack, tmp_path: Path) -> None:
+    """Where a map's field is the text by mistake, the error says how long the value is, not what it says."""
+    wrong = LabelMap(task="topic", field="text", labels={"a": "animals"})
+    text = "The patient of room 12 is called Anna Example, and nobody may read that in a log."
+    with pytest.raises(DataError, match=rf"label of {len(text)} characters of field 'text' is not mapped") as caught:
+        read_source(toy_pack, source(wrong), "train", written(tmp_path, [{"text": text}]))
+    assert "Anna" not in caught.value.message
 
 
 def test_an_ignored_value_answers_nothing(toy_pack: Pack, tmp_path: Path) -> None:

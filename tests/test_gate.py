@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_what_holds_every_bound_passes(toy_pack: Pack) -> None:
         ),
         ({"tfidf": task_score(0.89)}, "samples/mood: macro_f1 0.8900, must be above the TF-IDF baseline's 0.8900"),
         ({"student": task_score(0.89, error=0.062)}, "samples/mood: calibration error 0.0620, must be at most 0.0500 ([gate] calibration_error)"),
+        ({"student": task_score(0.89, error=nan)}, "samples/mood: calibration error nan, must be at most 0.0500 ([gate] calibration_error)"),
         ({"student": task_score(0.89, error=None)}, "samples/mood: no answer has a score, so its calibration cannot be judged"),
         (
             {"compressed": task_score(0.883)},
@@ -62,7 +64,7 @@ def test_what_holds_every_bound_passes(toy_pack: Pack) -> None:
             "mood: 99 test answers at most (samples), must be at least 100 of one source ([gate] min_answers): it cannot be judged",
         ),
     ],
-    ids=["kept", "baseline", "calibration", "no scores", "compressed", "too few"],
+    ids=["kept", "baseline", "calibration", "no number", "no scores", "compressed", "too few"],
 )
 def test_each_bound_refuses_by_itself(toy_pack: Pack, changed: dict[str, TaskScore], problem: str) -> None:
     """One broken bound of one task is one problem: the task, its figure, and the bound. The floor does not ask for it."""
@@ -100,11 +102,38 @@ def test_what_cannot_be_compared_is_refused(toy_pack: Pack, system: str, problem
     assert floor_problems(toy_pack, made) == []
 
 
-def test_a_task_that_the_baseline_could_not_learn_is_refused(toy_pack: Pack) -> None:
-    """A task without train examples has no baseline to beat, and the gate says so."""
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [
+        ("tfidf", "the TF-IDF baseline has no score: no train example annotates the task"),
+        ("teacher", "the teacher has no score: it was not asked this task"),
+        ("compressed", "the compressed student has no score: evaluate anew"),
+    ],
+)
+def test_a_task_that_another_was_not_scored_on_is_refused(toy_pack: Pack, system: str, reason: str) -> None:
+    """A task without the score of what it is compared with has no bound to hold, and the gate says so."""
     made = evaluation(toy_pack)
-    del made.systems["tfidf"]["samples"]["mood"]
-    assert gate_problems(toy_pack, made) == ["samples/mood: the TF-IDF baseline has no score: no train example annotates the task"]
+    del made.systems[system]["samples"]["mood"]
+    assert gate_problems(toy_pack, made) == [f"samples/mood: {reason}"]
+
+
+def test_what_was_not_there_is_refused(toy_pack: Pack) -> None:
+    """What the student was made from and was not scored is a problem of the gate, and none of the floor."""
+    gap = "mails: the student learned from this source, and it is not there"
+    made = evaluation(toy_pack).model_copy(update={"gaps": (gap,)})
+    assert (gate_problems(toy_pack, made), floor_problems(toy_pack, made)) == ([gap], [])
+
+
+def test_nothing_is_above_a_perfect_score(toy_pack: Pack) -> None:
+    """Where gold has one label alone, majority and baseline are perfect too: a perfect student passes, another one does not."""
+    perfect = task_score(1.0).model_copy(update={"majority": 1.0})
+    made = evaluation(toy_pack, **dict.fromkeys(("student", "compressed", "teacher", "tfidf"), perfect))
+    assert gate_problems(toy_pack, made) == []
+    made.systems["student"]["samples"]["mood"] = perfect.model_copy(update={"score": 0.999})
+    assert gate_problems(toy_pack, made) == [
+        "samples/mood: macro_f1 0.9990, must be above the majority answer's 1.0000",
+        "samples/mood: macro_f1 0.9990, must be above the TF-IDF baseline's 1.0000",
+    ]
 
 
 def test_chance_is_told_beside_the_error(toy_pack: Pack) -> None:

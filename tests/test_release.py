@@ -298,7 +298,7 @@ def test_a_crash_leaves_the_old_register(pack: Pack, students: Path, three: tupl
     before = (students / "toy" / "released.json").read_bytes()
     killed = subprocess.run([sys.executable, "-c", DIES, str(toy_folder), str(students)], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert killed.returncode == -9, killed.stderr
-    assert (students / "toy" / "released.draft").exists()
+    assert (students / "toy" / "released.json.draft").exists()
     assert (students / "toy" / "released.json").read_bytes() == before
     assert rollback(pack, students).reader == a
 

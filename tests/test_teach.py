@@ -368,6 +368,24 @@ def test_varied_copies_fill_what_unlabelled_texts_leave(
     assert all(t.soft is not None and not t.gold for e in found for t in e.targets.values())
 
 
+def test_unlabelled_texts_are_drawn_where_there_are_too_many(toy_pack: Pack, teacher: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more unlabelled texts than the epochs can read a part is drawn by the seed, in their order; of fewer all are taken."""
+    pack = planned(toy_pack, varied=0, source_tokens=1000, taught_epochs=2)
+    texts = tuple(f"No storm of the {i}th was seen." for i in range(600))
+    encoder = TextEncoder(teacher.folder)  # with all pieces, as this student
+
+    def drawn(n: int, seed: int) -> list[int]:
+        _, train = lessons(pack, tmp_path / f"students-{n}-{seed}", [teacher], FinetuneOptions(unlabelled=texts[:n], seed=seed), monkeypatch)
+        number = {tuple(tokens.ids): i for i, tokens in enumerate(encoder.tokens(texts))}
+        return [number[tuple(e.inputs.rows[0][1:-1])] for e in train if e.source == "unlabelled"]
+
+    n_tokens = [len(tokens.ids) for tokens in encoder.tokens(texts)]
+    assert drawn(100, 1) == list(range(100))
+    some, others = drawn(600, 1), drawn(600, 2)
+    assert some == sorted(some) and some != others
+    assert 2000 <= sum(n_tokens[i] for i in some) < 2000 + max(n_tokens)
+
+
 @pytest.mark.parametrize(("size", "layers", "n_pieces"), [(None, 2, 30522), ("full", 2, 30522), ("small", 1, SIZE)])
 def test_a_student_that_nothing_helps_is_full(toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: Any, layers: int, n_pieces: int) -> None:
     """Without teacher and distilled encoder a student has all layers and pieces of its source, unless it is asked to be small."""

@@ -12,6 +12,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def rate(text: str) -> float:
+    """A number above 0 and at most 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
+    return number
+
+
 def add_common(parser: ArgumentParser, *, again: bool = False) -> None:
     """Adds --json and --debug. `again`: to a sub-verb, which leaves what its verb was given."""
     default: object = SUPPRESS if again else False

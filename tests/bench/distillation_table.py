@@ -53,10 +53,11 @@ def markdown(record: Mapping[str, Any]) -> str:
         figures = [f"{row[s]:.3f}" for s in SYSTEMS]
         lines.append(f"| {row['set']} | {row['metric']} | {row['judged_by']} | {' | '.join(figures)} | {row['kept']:.1%} | {row['calibration_error']:.3f} |")
     lines += ["", "On the test splits (means over the same runs):", ""]
-    lines += ["| set | TF-IDF | teacher | student, no distillation | student, distilled | compressed | kept | published |", "|---|" + "---:|" * 6 + "---|"]
+    heads = ["set", "TF-IDF", "teacher", "student, no distillation", "student, distilled", "compressed", "kept", "calibration error", "published"]
+    lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * 7 + "---|"]
     for row in record["rows"]:
-        figures = [f"{row['test'][s]:.3f}" for s in SYSTEMS]
-        lines.append(f"| {row['set']} | {' | '.join(figures)} | {row['test']['kept']:.1%} | {row['published']} |")
+        figures = [*(f"{row['test'][s]:.3f}" for s in SYSTEMS), f"{row['test']['kept']:.1%}", f"{row['test']['calibration_error']:.3f}"]
+        lines.append(f"| {row['set']} | {' | '.join(figures)} | {row['published']} |")
     lines += [
         "",
         "Minutes of one fine-tuning, the median of the runs:",
@@ -115,6 +116,7 @@ def row_of(chosen: Set, lines: Sequence[Mapping[str, Any]], n_folds: int) -> dic
     on_test = "test" if by_folds else "judged"
     row["test"] = {s: round(_figure(chosen.kind, [line[on_test][s] for line in lines], together=False), 4) for s in SYSTEMS}
     row["test"]["kept"] = _kept(row["test"]["student"], row["test"]["teacher"])
+    row["test"]["calibration_error"] = round(fmean(calibration_error_of([line[on_test]["student"]]) for line in lines), 4)
     row["minutes"] = {s: round(median(line["seconds"][s] for line in lines) / 60, 1) for s in ("teacher", "student_plain", "student")}
     row["published"] = chosen.published
     return row

@@ -18,10 +18,10 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
-from suites.discover import find_pack
-from workers.arguments import positive
+from suites.discover import Pack, find_pack
+from workers.arguments import positive, rate
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import command, progress_bar, words
 from workers.texts import texts_of
 
 
@@ -40,6 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--teacher", metavar="SOURCE", help="package:NAME, hub:OWNER/NAME or path:DIR (default: the pack's)")
     parser.add_argument("--layers", type=layers, help="the teacher's layers to start from: half (every second), all, or numbers as 1,3,5 (default: the pack's)")
     parser.add_argument("--vocabulary", type=positive, metavar="N", help="keep N word pieces, those of the texts first (default: the pack's)")
+    parser.add_argument(
+        "--learning-rate", type=rate, default=1e-3, metavar="RATE", help="the highest one of all steps (default: 0.001; larger encoders want a smaller one)"
+    )
     parser.add_argument("--tokens", type=positive, default=6_000_000, help="read so many tokens in all (default: 6,000,000, half an hour on two quiet cores)")
     parser.add_argument("--text", type=Path, action="append", default=[], metavar="PATH", help="further unlabelled documents; may be repeated")
     parser.add_argument("--data-root", type=Path, help="folder of the real sets named by the pack's [[data]] (default: [data] root)")
@@ -55,6 +58,7 @@ def run(options: Namespace, settings: Settings) -> object:
         layers=options.layers,
         vocabulary=options.vocabulary,
         tokens=options.tokens,
+        learning_rate=options.learning_rate,
         data_root=options.data_root or settings.data_root,
         texts=texts_of(options.text, pack.manifest.text.max_chars),
         seed=options.seed,
@@ -66,5 +70,16 @@ def run(options: Namespace, settings: Settings) -> object:
     share = 1 - record.parameters / record.teacher_parameters
     words(f"{folder.name}: {record.parameters:,} parameters, {share:.0%} fewer than the teacher's; {record.steps} steps in {record.seconds:.0f} s.")
     words(f"The losses: {folder / 'loss.png'}")
-    words(f"Next: python manage.py finetune {pack.name} --teacher")
+    words(f"Next: {_next_step(pack, folder, options.data_root, offline=settings.runtime.offline)}")
     return {"encoder": folder.name, "folder": str(folder), **record.model_dump()}
+
+
+def _next_step(pack: Pack, folder: Path, data_root: Path | None, *, offline: bool) -> str:
+    """The command that makes a student of the encoder: it must be named where the manifest asks for another one."""
+    from pipelines.start import fits, foreign_teacher, teacher_remedy
+
+    if fits(pack, folder, offline=offline):
+        return command("finetune", pack.name, "--teacher", data_root=data_root)
+    named = command("finetune", pack.name, "--teacher", "--encoder", folder.name, data_root=data_root)
+    stranger = foreign_teacher(pack, folder)
+    return f"{named}\n  {teacher_remedy(pack, stranger) if stranger else 'The manifest has other layers or another vocabulary: it must be named.'}"

@@ -2,9 +2,9 @@
 
 Systems, each where it is there: the majority answer, TF-IDF + linear trained on the same train
 split, the student's teachers, the same student without a teacher, the student, and the student
-compressed to bf16. Scores have 95 % intervals; other seeds are read too. Writes metrics.json, and
-the tables, the reliability diagram and the frontier of size, speed and quality into the student's
-README.md. It never trains on what it scores on.
+compressed to bf16. Scores have 95 % intervals; other seeds are read too. On the whole test split it
+writes metrics.json, and the tables, the reliability diagram and the frontier of size, speed and
+quality into the student's README.md. It never trains on what it scores on.
 
 example: python manage.py evaluate finance
          python manage.py evaluate finance --data-root ../data
@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 
 from suites.discover import find_pack
 from workers.settings import Settings
-from workers.show import progress_bar, table, words
+from workers.show import command, progress_bar, table, words
 
 if TYPE_CHECKING:
     from pipelines.evaluate import Evaluation
+
+# with fewer students that differ by their seed alone, a difference may be luck
+SEEDS = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> object:
-    from pipelines.card import write_card
+    from pipelines.card import record
     from pipelines.compare import CompareOptions, compare
     from pipelines.gate import gate_problems
     from pipelines.release import student_folder
@@ -56,13 +59,18 @@ def run(options: Namespace, settings: Settings) -> object:
     )
     with progress_bar(quiet=options.json) as on_progress:
         evaluation = compare(pack, student, settings.students_folder, chosen, on_progress)
-    (student.folder / "metrics.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    write_card(pack, student, evaluation)
     problems = gate_problems(pack, evaluation)
     if not options.json:
         table(list(_rows(evaluation)), title=f"{student.id} on {options.split}")
-    words(f"More in {student.folder / 'README.md'}.")
-    words("The gate would take it as primary." if not problems else "\n  ".join(["The gate would refuse it as primary:", *problems]))
+    if options.split == "test" and options.baseline and not options.source:
+        record(pack, student, evaluation)
+        words(f"More in {student.folder / 'README.md'}.")
+    else:
+        words("Not kept: the student's card holds what the whole test split says, with the baseline.")
+    if (n_seeds := len(evaluation.members["student"])) < SEEDS:
+        words(f"Of {n_seeds} seed{'s' * (n_seeds > 1)}; `finetune --seeds {SEEDS}`, with all else as before, would show how much is luck.")
+    release = command("release", pack.name, "--student", student.id, data_root=options.data_root)
+    words("\n  ".join(["The gate would refuse it as primary:", *problems]) if problems else f"The gate would take it as primary: {release}")
     return {"evaluation": evaluation.model_dump(), "gate": problems}
 
 

@@ -7,8 +7,9 @@ already of the same recipe and seed is used again. It starts from the pack's new
 and such an encoder it is made full: all the source's layers and word pieces, larger and slower, but
 nothing makes up for what a small one lacks.
 
-Early stop looks at the dev split; the test split is never touched. The same data, options and seed
-on the same machine give the same student id. Ctrl-C leaves no half student behind.
+Temperatures and thresholds are fitted on the dev split; the test split is never touched. The same
+data, options and seed on the same machine (without a GPU) give the same student id. Ctrl-C leaves no
+half student behind.
 
 example: python manage.py finetune finance
          python manage.py finetune finance --data-root ../data --teacher --seeds 3
@@ -25,7 +26,7 @@ from suites.discover import find_pack
 from suites.errors import UsageError
 from workers.arguments import positive
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import command, progress_bar, words
 from workers.texts import texts_of
 
 
@@ -72,5 +73,5 @@ def run(options: Namespace, settings: Settings) -> object:
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
         words(f"{student.id}: {training['seconds']} s, dev score {training['dev_score']:.3f}.")
         made.append({"student": student.id, "folder": str(student.folder), "teachers": student.birth.teachers, "training": training})
-    words(f"Next: python manage.py release {pack.name}")
+    words(f"Next: {command('evaluate', pack.name, data_root=options.data_root) if options.teacher else command('release', pack.name, '--experimental')}")
     return made[0] if len(made) == 1 else made

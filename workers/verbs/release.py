@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> object:
-    from pipelines.card import write_card
+    from pipelines.card import record, recorded
     from pipelines.release import release, student_folder
     from pipelines.student import load_student
 
@@ -44,9 +44,10 @@ def run(options: Namespace, settings: Settings) -> object:
     state: Literal["primary", "experimental"] = "experimental" if options.experimental else "primary"
     with progress_bar(quiet=options.json) as on_progress:
         evaluation = _evaluated(pack, student, options, settings, on_progress)
-    if not (student.folder / "metrics.json").exists():  # `evaluate` writes more: it is not undone
-        (student.folder / "metrics.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        write_card(pack, student, evaluation)
+    kept = recorded(student)
+    # `evaluate` writes more: it is not undone
+    if kept is None or not (evaluation.scores.keys() <= kept.scores.keys() and evaluation.systems.keys() <= kept.systems.keys()):
+        record(pack, student, evaluation)
     register = release(pack, settings.students_folder, student.id, evaluation, state)
     words(f"{student.id} passed the gate as {state}. {register.reader} reads for {pack.name}.")
     scores = {source: {task: s.score for task, s in by_task.items()} for source, by_task in evaluation.scores.items()}
