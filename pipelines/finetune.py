@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ from pipelines.family import births
 from pipelines.fit import Fitted, fit
 from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
+from pipelines.lock import is_locked, locked
 from pipelines.net import StudentNet, heads_of, start_heads
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
@@ -51,6 +53,8 @@ from suites.types import Document, Example, StudentPlan
 RECIPE = 2
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
+# how a folder's name begins that is no student yet
+MAKING = ".making-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,7 @@ def finetuned(
     started = time.monotonic()
     torch.manual_seed(options.seed)
     tasks, hooks = pack.student_tasks, load_hooks(pack, options.trusted)
-    making = _making_folder(students / pack.name)
-    try:
+    with _making_folder(students / pack.name) as making:
         start = start_of(pack, students, making, [e.document.text for e in examples.train], choice=options.encoder, offline=options.offline)
         _check_windows(pack, start)
         text_encoder, net = TextEncoder(making), StudentNet(start.encoder, tasks)
@@ -160,8 +163,6 @@ def finetuned(
         student_id = seal(making, pack.name)
         write_card(pack, load_student(making))
         folder = _named(making, student_id)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     return load_student(folder)
 
 
@@ -334,9 +335,20 @@ def _states(engine: Engine, examples: Sequence[Encoded]) -> Iterator[Floats]:
         yield from stitched(engine, [e.inputs for e in examples[at : at + CHUNK]])
 
 
-def _making_folder(parent: Path) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=".making-", dir=parent))
+@contextmanager
+def _making_folder(parent: Path) -> Iterator[Path]:
+    """A new folder to make a student in, gone at the end unless it has its name by then. Those that killed runs left are removed."""
+    with ExitStack() as held:
+        with locked(parent):
+            for left in parent.glob(f"{MAKING}*"):
+                if not is_locked(left):
+                    shutil.rmtree(left, ignore_errors=True)
+            making = Path(tempfile.mkdtemp(prefix=MAKING, dir=parent))
+            held.enter_context(locked(making))
+        try:
+            yield making
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
 
 
 def _named(making: Path, student_id: str) -> Path:

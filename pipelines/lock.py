@@ -19,3 +19,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)  # lifts the lock
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process that lives holds the lock of a folder."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(held)
+    return False

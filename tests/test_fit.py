@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,6 +34,8 @@ from suites.discover import Pack
 from suites.errors import DataError
 from suites.samples import read_samples
 from suites.types import Example, Task
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +186,24 @@ def test_a_run_interrupted_while_writing_leaves_no_student(toy_pack: Pack, tmp_p
     with pytest.raises(KeyboardInterrupt):
         finetune(toy_pack, tmp_path, FinetuneOptions(epochs=1))
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_is_removed(toy_folder: Path, toy_pack: Pack, tmp_path: Path) -> None:
+    """The folder of a run that was killed goes with the next run; that of one that still runs stays."""
+    code = "import sys; from pathlib import Path; from pipelines.finetune import *; from suites.discover import find_pack\n"
+    code += "finetune(find_pack('toy', [Path(sys.argv[1])]), Path(sys.argv[2]), FinetuneOptions(), lambda *step: print(*step, flush=True))"
+    command = [sys.executable, "-c", code, str(toy_folder), str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        (making,) = (tmp_path / "toy").glob(".making-*")
+        finetune(toy_pack, tmp_path, FinetuneOptions(epochs=1, limit=4))
+        assert making.exists()
+        running.kill()
+    assert making.exists()
+    finetune(toy_pack, tmp_path, FinetuneOptions(epochs=1, limit=4))
+    assert not list((tmp_path / "toy").glob(".making-*"))
 
 
 def test_no_examples_are_an_error(toy_pack: Pack, tmp_path: Path) -> None:
