@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,16 +57,6 @@ def error_by_chance(scores: Figures, seed: int = 1) -> float:
     wanted = np.bincount(places, scores, N_BINS)
     gaps = [np.abs(np.bincount(places, random.random(len(scores)) < scores, N_BINS) - wanted).sum() for _ in range(N_DRAWS)]
     return float(np.mean(gaps)) / len(scores)
-
-
-def beyond_chance(error: float, by_chance: float) -> float:
-    """What a calibration error says of the scores when what chance adds to it is taken off: sqrt(error² - by_chance²), 0 where chance explains it all.
-
-    In a bin the gap between score and share right is the scores' own gap plus noise, and their squares add up (for squared
-    errors Bröcker 2012, Climate Dynamics 39, 655, and Kumar et al. 2019, arXiv:1909.10155). How near this
-    comes to the true error stands in docs/distillation.md.
-    """
-    return math.sqrt(max(0.0, error**2 - by_chance**2))
 
 
 def _bins(scores: Figures) -> npt.NDArray[np.intp]:

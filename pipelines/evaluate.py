@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.calibration_error import Bin, beyond_chance, calibration_error, error_by_chance, reliability
+from pipelines.calibration_error import Bin, calibration_error, error_by_chance, reliability
 from pipelines.examples import read_examples
 from pipelines.heads import Head
 from pipelines.metrics import N_RESAMPLES, TaskScore, score_majority, score_task, scored_answers
@@ -45,11 +45,6 @@ class Calibration(BaseModel):
     expected_by_chance: float
     n: int
     bins: tuple[Bin, ...]
-
-    @property
-    def beyond_chance(self) -> float:
-        """The error after fitting, without what chance adds to it: what the gate judges."""
-        return beyond_chance(self.after, self.expected_by_chance)
 
 
 class Evaluation(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.calibration_error import N_BINS, beyond_chance, calibration_error, error_by_chance, reliability
+from pipelines.calibration_error import N_BINS, calibration_error, error_by_chance, reliability
 from pipelines.metrics import score_task, scored_answers
 from suites.types import Finding, Task
 
@@ -101,16 +101,3 @@ def test_a_task_has_its_students_mean_error() -> None:
     sure, unsure = ([[finding(TAGS, "x", score)]] for score in (0.9, 0.6))
     assert score_task(TAGS, gold, sure).calibration_error == pytest.approx(0.1)
     assert score_task(TAGS, gold, sure, unsure).calibration_error == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize("n", [100, 1000])
-@pytest.mark.parametrize("too_much", [0.0, 0.1])
-def test_without_chance_few_answers_show_the_true_error(n: int, too_much: float) -> None:
-    """With chance taken off, answers that say so many points too much show that error on average, be they a hundred or a thousand."""
-    rng = np.random.default_rng(n)
-    scores = rng.uniform(0.4, 1.0, n)
-    chance = error_by_chance(scores)
-    found = [error(list(scores), list(rng.random(n) < scores - too_much)) for _ in range(60)]
-    shown = [beyond_chance(e, chance) for e in found if e is not None]
-    assert np.mean(shown) == pytest.approx(too_much, abs=0.04)
-    assert beyond_chance(chance, 2 * chance) == 0.0

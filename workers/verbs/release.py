@@ -1,7 +1,7 @@
 """Passes a student through the gate; if it passes, new jobs of its pack are read by it.
 
 The gate, for every task on the test split: 97 % of the teacher's score, above TF-IDF + linear,
-calibration error at most 0.05 (chance taken off), compressed at most 0.005 below; [gate] of the pack may say otherwise,
+calibration error at most 0.05, compressed at most 0.005 below; [gate] of the pack may say otherwise,
 and asks for 100 test answers of a task to judge it by. Where that is not reached yet, --experimental
 asks only for more than the majority answer and [gate] minimum: an experimental student reads while
 the pack has no primary. A refused student changes nothing.
