@@ -117,7 +117,7 @@ def frontier(path: Path, evaluation: Evaluation, tasks: Sequence[str]) -> None:
     heights = [*(means[system] for system in shown), *(height for height, _ in lines)]
     room = max(0.3 * (max(heights) - min(heights)), 0.02)
     axes.set_ylim(min(heights) - room, max(heights) + room)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2f}" if value <= 1 else ""))  # room, but no score, above 1
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3f}" if value <= 1 else ""))  # room, but no score, above 1
     axes.set_xlim(0, 1.25 * max(evaluation.speed.values()))
     axes.set_ylabel(f"mean score of {n_tests} test{'s' if n_tests > 1 else ''}")
     axes.set_xlabel(f"tokens a second ({evaluation.machine})")

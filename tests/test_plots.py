@@ -118,6 +118,8 @@ def test_the_frontier(scores: dict[str, float] | None, speed: dict[str, float], 
     ]
     assert [c.get_sizes()[0] for c in markers] == pytest.approx([AREA * SIZE[s] / 1e6 for s in ("teacher", "student", "compressed")])
     assert len(axes.lines) == sum(s in made.systems for s in ("tfidf", "plain"))
+    named = [(tick.get_loc(), tick.label1.get_text()) for tick in axes.yaxis.get_major_ticks() if tick.label1.get_text()]
+    assert [float(name) for _, name in named] == pytest.approx([place for place, _ in named], abs=1e-6)
     assert_legible(figure)
 
 
