@@ -100,7 +100,7 @@ def test_a_bert_of_the_hub_is_distilled_and_teaches(home: Settings, toy_folder: 
     (teacher,) = (load_student(home.students_folder / "toy" / i).birth for i in student.teachers)
     assert (student.source, student.layers, student.vocabulary, student.encoder) == ("hub:tiny/bert", (1, 3), SIZE, made["encoder"])
     assert (teacher.source, teacher.layers, teacher.vocabulary, teacher.encoder) == ("hub:tiny/bert", (0, 1, 2, 3), 30522, "")
-    hint = "What the teacher brought would show beside the same student without one:\n"
+    hint = "What the teacher brought would show beside a student of the same layers, word pieces and sources without one:\n"
     _, said, scored = say("evaluate", "toy", "--no-speed")
     plain, again = (shlex.split(line)[2:] for line in said.split(hint)[1].splitlines()[:2])
     assert "plain" not in scored["evaluation"]["systems"]

@@ -70,9 +70,10 @@ def run(options: Namespace, settings: Settings) -> object:
     if (n_seeds := len(evaluation.members["student"])) < SEEDS:
         words(f"Of {n_seeds} seed{'s' * (n_seeds > 1)}; `finetune --seeds {SEEDS}`, with all else as before, would show how much is luck.")
     if student.birth.teachers and "plain" not in evaluation.systems:
-        plain = command("finetune", pack.name, "--size", "small", "--encoder", "none", data_root=options.data_root)
+        learned = [part for source in student.birth.data for part in ("--source", source)]  # of other sources it would not be the same student
+        plain = command("finetune", pack.name, "--size", "small", "--encoder", "none", *learned, data_root=options.data_root)
         again = command("evaluate", pack.name, "--student", student.id, data_root=options.data_root)
-        words(f"What the teacher brought would show beside the same student without one:\n  {plain}\n  {again}")
+        words(f"What the teacher brought would show beside a student of the same layers, word pieces and sources without one:\n  {plain}\n  {again}")
     release = command("release", pack.name, "--student", student.id, data_root=options.data_root)
     words("\n  ".join(["The gate would refuse it as primary:", *problems]) if problems else f"The gate would take it as primary: {release}")
     return {"evaluation": evaluation.model_dump(), "gate": problems}
