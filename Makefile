@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev demo test check lint types format measure results-distillation docs clean
+.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -23,14 +23,25 @@ $(VENV)/setup.done: requirements.lock $(VENV)/torch.done
 	@$(PIP) --no-deps -r requirements.lock
 	@touch $@
 
-$(VENV)/dev.done: requirements-dev.lock $(VENV)/setup.done
+# the compiler is 400 MB and needed once: it is put beside the libraries' folder and removed again
+$(VENV)/kernel.done: pipelines/int8_kernel.c pipelines/int8_kernel.py requirements-build.lock $(VENV)/setup.done
+	@echo "setting up $(VENV): the int8 kernel"
+	@$(PIP) --no-deps --target $(VENV)/compiler -r requirements-build.lock
+	@PYTHONPATH=$(VENV)/compiler:. $(BIN)/python -m pipelines.int8_kernel > /dev/null
+	@rm -rf $(VENV)/compiler
+	@touch $@
+
+$(VENV)/dev.done: requirements-dev.lock $(VENV)/kernel.done
 	@echo "setting up $(VENV): what tests and checks need"
 	@$(PIP) --no-deps -r requirements-dev.lock
 	@touch $@
 
-setup: $(VENV)/setup.done ## make .venv with what runs
+setup: $(VENV)/kernel.done ## make .venv with what runs
 
 setup-dev: $(VENV)/dev.done ## make .venv with what runs and what tests
+
+setup-bench: setup-dev requirements-bench.lock ## add the peers of `manage.py bench` to .venv
+	@$(PIP) --no-deps -r requirements-bench.lock
 
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
@@ -55,6 +66,9 @@ measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=f
 
 results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
+
+results-speed: setup-bench ## the table and picture of docs/results/speed.md (five minutes on a quiet machine; STUDENT=PACK/ID DATA=folder)
+	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) $(if $(DATA),--data-root $(DATA))
 
 docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md

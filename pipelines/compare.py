@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.baselines import tfidf_scores
+from pipelines.engines import Name, compressed_engine
 from pipelines.evaluate import SYSTEMS, Evaluation, Found, Scores, calibrations, findings, held_out, majority_scores, raw, score_found
 from pipelines.examples import absent, read_examples
 from pipelines.family import births, family, is_own_teacher
@@ -20,8 +21,7 @@ from suites.errors import StudentError
 from suites.samples import Split
 from suites.types import Example
 
-# OpenVINO's arithmetic of a student, and of its compressed form
-FULL, COMPRESSED = "f32", "bf16"
+FULL: Name = "f32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def compare(pack: Pack, student: Student, students: Path, options: CompareOption
     """The scores of every system that is there, all on the same examples, and how large and fast the students are."""
     examples = held_out(pack, options.split, data_root=options.data_root, sources=options.sources)
     members = _members(pack, student, students, report=options.report)
-    compressed, without_fit, full = _read(pack, student, members, examples, options, on_progress)
+    engine = compressed_engine(student.folder)
+    compressed, without_fit, full = _read(pack, student, members, examples, engine, options, on_progress)
     found = {system: [full[member.id] for member in kin] for system, kin in members.items()}
     # the figures are of the student itself and of those that taught it; their other seeds stand in `per_seed`
     own = _own(student)
@@ -64,7 +65,8 @@ def compare(pack: Pack, student: Student, students: Path, options: CompareOption
         per_seed={system: _per_seed([score_found(pack, examples, f) for f in several]) for system, several in found.items()},
         calibration=calibrations(pack, examples, found["student"][0], without_fit),
         size=_sizes(members),
-        speed=_speeds(members, examples, options, on_progress) if options.speed else {},
+        compressed_as=engine,
+        speed=_speeds(members, examples, engine, options, on_progress) if options.speed else {},
         machine=machine(options.n_threads) if options.speed else "",
         gaps=tuple(_gaps(pack, student, members, options)),
     )
@@ -106,18 +108,24 @@ def _members(pack: Pack, student: Student, students: Path, *, report: bool) -> d
 
 
 def _read(
-    pack: Pack, student: Student, members: Mapping[str, Sequence[Student]], examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress
+    pack: Pack,
+    student: Student,
+    members: Mapping[str, Sequence[Student]],
+    examples: Sequence[Example],
+    engine: Name,
+    options: CompareOptions,
+    on_progress: OnProgress,
 ) -> tuple[Found, Found | None, dict[str, Found]]:
     """The findings of the compressed student, of its raw heads, and of each member by id: one may be of two systems."""
     unique = {member.id: member for kin in members.values() for member in kin}
     total = len(unique) + 1 + options.report
     numbers = iter(range(1, total + 1))
 
-    def read(reader: Student, name: str, precision: str = FULL) -> Found:
-        predictor = make_predictor(pack, reader, n_threads=options.n_threads, precision=precision, trusted=options.trusted)
+    def read(reader: Student, name: str, engine: Name = FULL) -> Found:
+        predictor = make_predictor(pack, reader, n_threads=options.n_threads, engine=engine, trusted=options.trusted)
         return findings(predictor, examples, on_progress, f"{name} ({next(numbers)} of {total})")
 
-    compressed = read(student, "compressed", COMPRESSED)
+    compressed = read(student, "compressed", engine)
     without_fit = read(raw(student), "raw heads") if options.report else None
     return compressed, without_fit, {i: read(member, i) for i, member in unique.items()}
 
@@ -139,10 +147,12 @@ def _sizes(members: Mapping[str, Sequence[Student]]) -> dict[str, int]:
     return sizes | {"compressed": sizes["student"]}
 
 
-def _speeds(members: Mapping[str, Sequence[Student]], examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress) -> dict[str, float]:
+def _speeds(
+    members: Mapping[str, Sequence[Student]], examples: Sequence[Example], engine: Name, options: CompareOptions, on_progress: OnProgress
+) -> dict[str, float]:
     """The first teacher, the student and the compressed student; one that is its own teacher is measured once."""
     student, *_ = members["student"]
-    timed = {"student": (student, FULL), "compressed": (student, COMPRESSED)}
+    timed = {"student": (student, FULL), "compressed": (student, engine)}
     teacher = next(iter(members.get("teacher", ())), None)
     if teacher is not None and teacher.id != student.id:
         timed["teacher"] = (teacher, FULL)

@@ -1,4 +1,4 @@
-"""The student's encoder as an OpenVINO graph, written from its safetensors: no tracing, no torch.
+"""The student's encoder as inference reads it: an OpenVINO graph, and int8 where its shape allows. No tracing, no torch.
 
 The graph is DistilBERT's (Sanh et al. 2019, arXiv:1910.01108): embeddings, then per layer
 self-attention and a feed-forward step, each with residual and layer norm after (post-norm).
@@ -7,6 +7,8 @@ self-attention and a feed-forward step, each with residual and layer norm after 
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,26 @@ import openvino as ov
 from openvino import opset13 as ops
 from safetensors.numpy import load_file
 
-from pipelines.encode import Floats
+from pipelines.encode import Floats, Inputs, Ints
+from pipelines.int8_weights import CALIBRATION_TOKENS, LAYER_NORM_EPS, write_int8
 
-LAYER_NORM_EPS = 1e-12  # DistilBERT's and BERT's
+
+def compress(folder: Path, inputs: Sequence[Inputs], seed: int) -> None:
+    """Writes the graph and the int8 encoder of a student's folder, the latter calibrated on windows drawn from these texts."""
+    export_encoder(folder)
+    write_int8(folder, _drawn([row for text in inputs for row in text.rows], seed))
+
+
+def _drawn(rows: Sequence[Ints], seed: int) -> list[Ints]:
+    """Rows by chance until they have CALIBRATION_TOKENS; at least one."""
+    chosen: list[Ints] = []
+    n_tokens = 0
+    for i in random.Random(seed).sample(range(len(rows)), len(rows)):
+        if n_tokens >= CALIBRATION_TOKENS:
+            break
+        chosen.append(rows[i])
+        n_tokens += len(rows[i])
+    return chosen
 
 
 def export_encoder(folder: Path) -> Path:

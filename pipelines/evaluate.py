@@ -27,7 +27,7 @@ Scores = dict[str, dict[str, TaskScore]]
 Found = Sequence[Sequence[Finding]]
 
 # what can be scored, in the order in which it is shown. `plain` is the student of the same layers
-# that no teacher taught, `compressed` the student itself in bf16.
+# that no teacher taught, `compressed` the student itself on the engine `compressed_as`.
 SYSTEMS = ("majority", "tfidf", "teacher", "plain", "student", "compressed")
 
 
@@ -54,7 +54,7 @@ class Evaluation(BaseModel):
     student itself, those of `teacher` and `plain` the means over their `members`, whose scores one
     by one stand in `per_seed` (system -> source -> task), as do those of the student's other seeds.
     `gaps` says what the student was made from and was not there to be scored, a sentence each.
-    `size` is in parameters, `speed` in tokens a second on `machine`.
+    `compressed_as` names the engine of the compressed student. `size` is in parameters, `speed` in tokens a second on `machine`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +65,7 @@ class Evaluation(BaseModel):
     members: dict[str, list[str]] = Field(default_factory=dict)
     per_seed: dict[str, dict[str, dict[str, list[float]]]] = Field(default_factory=dict)
     calibration: dict[str, dict[str, Calibration]] = Field(default_factory=dict)
+    compressed_as: str = ""
     size: dict[str, int] = Field(default_factory=dict)
     speed: dict[str, float] = Field(default_factory=dict)
     machine: str = ""
@@ -96,14 +97,27 @@ def evaluate(
     *,
     data_root: Path | None = None,
     sources: Sequence[str] | None = None,
+    compressed: tuple[Predictor, str] | None = None,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """A student's scores beside the majority answer, on one split of the samples and of every source under `data_root`."""
+    """A student's scores beside the majority answer, on one split of the samples and of every source under `data_root`.
+
+    `compressed` is the same student on another engine, and that engine's name.
+    """
     pack = predictor.pack
     examples = held_out(pack, split, data_root=data_root, sources=sources)
     found = findings(predictor, examples, on_progress)
     systems = {"majority": majority_scores(pack, examples), "student": score_found(pack, examples, found, n_resamples=N_RESAMPLES)}
-    return Evaluation(student=student_id, split=split, systems=systems, members={"student": [student_id]}, calibration=calibrations(pack, examples, found))
+    if compressed is not None:
+        systems["compressed"] = score_found(pack, examples, findings(compressed[0], examples, on_progress, "compressed"), n_resamples=N_RESAMPLES)
+    return Evaluation(
+        student=student_id,
+        split=split,
+        systems=systems,
+        members={"student": [student_id]},
+        calibration=calibrations(pack, examples, found),
+        compressed_as=compressed[1] if compressed else "",
+    )
 
 
 def held_out(pack: Pack, split: Split, *, data_root: Path | None = None, sources: Sequence[str] | None = None) -> list[Example]:

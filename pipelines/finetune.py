@@ -21,10 +21,10 @@ import torch
 
 from pipelines.calibrate import calibrated
 from pipelines.card import write_card
-from pipelines.compress import export_encoder
+from pipelines.compress import compress
 from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import save_encoder
-from pipelines.engine import Engine, OpenVinoEngine, stitched
+from pipelines.engine import Engine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
 from pipelines.family import births
@@ -33,6 +33,7 @@ from pipelines.fit_lexicon import fit_lexicon
 from pipelines.heads import Head
 from pipelines.lock import is_locked, locked
 from pipelines.net import StudentNet, heads_of, start_heads
+from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
@@ -50,7 +51,7 @@ from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Example, StudentPlan
 
 # raise it when the code of training changes what a student becomes: teachers made before are then not used again
-RECIPE = 2
+RECIPE = 3
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
 # how a folder's name begins that is no student yet
@@ -155,7 +156,7 @@ def finetuned(
             on_progress=on_progress,
         )
         save_encoder(net.encoder, making, next((t for t in tasks if t.kind == "choice"), tasks[0]).labels)
-        export_encoder(making)
+        compress(making, [e.inputs for e in encoded], options.seed)
         held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean)
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)

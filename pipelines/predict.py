@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
+from pipelines.cache import Cache
 from pipelines.encode import Floats, TextEncoder, Tokens
-from pipelines.engine import Engine, OpenVinoEngine, nothing, stitched
+from pipelines.engine import Engine, nothing, stitched
+from pipelines.engines import Name, make_engine
 from pipelines.heads import Head, answer_ranges, answer_spans
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
@@ -43,11 +46,39 @@ class Given:
     spans: Mapping[str, Sequence[Finding]] | None = None
 
 
-class Predictor:
-    """A student ready to read. The same object serves the command line, the workers and evaluation."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One document on its way: cleaned, its tokens, and all heads' logits of them, shape (n_tokens, n_outputs)."""
 
-    def __init__(self, pack: Pack, heads: Sequence[Head], encoder: TextEncoder, engine: Engine, rules: Rules, hooks: Hooks, limits: TextLimits) -> None:
+    document: Document
+    text: str
+    tokens: Tokens
+    logits: Floats
+
+
+class Predictor:
+    """A student ready to read. The same object serves the command line, the workers and evaluation.
+
+    With `ahead` the encoder reads the next documents, on threads of its own, while this one answers those before. `cache`
+    answers a text that was read before.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        heads: Sequence[Head],
+        encoder: TextEncoder,
+        engine: Engine,
+        rules: Rules,
+        hooks: Hooks,
+        limits: TextLimits,
+        *,
+        ahead: bool = False,
+        cache: Cache | None = None,
+    ) -> None:
         self.pack = pack
+        self.cache = cache
+        self._ahead = ahead
         self._heads = tuple(heads)
         self._encoder = encoder
         self._engine = engine
@@ -59,30 +90,52 @@ class Predictor:
         offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
         self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
 
-    def predict(self, documents: Sequence[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
+    def predict(self, documents: Iterable[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
         """One reading a document, in order. A document that fails does not touch its neighbours.
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
-        rest = iter(documents)
-        while chunk := list(islice(rest, CHUNK)):
-            yield from self._read_chunk(chunk, given or {}, on_batch)
-
-    def _read_chunk(self, chunk: Sequence[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
-        cleaned = [self._clean(d) for d in chunk]
-        texts = [c for c in cleaned if isinstance(c, str)]
-        tokens = iter(self._encoder.tokens(texts))
-        prepared = [next(tokens) if isinstance(c, str) else None for c in cleaned]
-        inputs = [self._encoder.inputs(t, self._limits) for t in prepared if t is not None]
-        logits = stitched(self._engine, inputs, self._logits, on_batch)
-        for document, text, toks in zip(chunk, cleaned, prepared, strict=True):
-            if isinstance(text, Reading):
-                yield text
-            elif toks is not None:
-                answers = next(logits)
+        asked, rest = given or {}, iter(documents)
+        chunks = iter(lambda: list(islice(rest, CHUNK)), [])
+        # a caller that is to be told of progress is told by this thread
+        encoded = self._encoded_ahead(chunks, asked) if self._ahead and on_batch is nothing else (self._encode(c, asked, on_batch) for c in chunks)
+        for chunk in encoded:
+            for part in chunk:
+                if isinstance(part, Reading):
+                    yield part
+                    continue
                 on_batch()  # rules and heads of a long document take seconds: they begin with a fresh lease
-                yield self._answer(document, text, toks, answers, given.get(document.id, Given()))
+                yield self._remembered(part, self._answer(part, asked.get(part.document.id, Given())))
                 on_batch()
+
+    def _encoded_ahead(self, chunks: Iterator[list[Document]], given: Mapping[str, Given]) -> Iterator[list[Encoded | Reading]]:
+        """Each chunk encoded while the one before is answered."""
+        with ThreadPoolExecutor(1) as thread:
+            coming: Future[list[Encoded | Reading]] | None = None
+            for chunk in chunks:
+                following = thread.submit(self._encode, chunk, given, nothing)
+                if coming is not None:
+                    yield coming.result()
+                coming = following
+            if coming is not None:
+                yield coming.result()
+
+    def _encode(self, chunk: Sequence[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> list[Encoded | Reading]:
+        """The documents as the heads want them; those that need no reading, because they failed or were read before, as readings."""
+        cleaned = [self._known(d, given) or self._clean(d) for d in chunk]
+        tokens = self._encoder.tokens([c for c in cleaned if isinstance(c, str)])
+        logits = stitched(self._engine, [self._encoder.inputs(t, self._limits) for t in tokens], self._logits, on_batch)
+        read = zip(tokens, logits, strict=True)
+        return [c if isinstance(c, Reading) else Encoded(d, c, *next(read)) for d, c in zip(chunk, cleaned, strict=True)]
+
+    def _known(self, document: Document, given: Mapping[str, Given]) -> Reading | None:
+        findings = self.cache.get(document.text) if self.cache is not None and document.id not in given else None
+        return None if findings is None else Reading(document.id, findings)
+
+    def _remembered(self, part: Encoded, reading: Reading) -> Reading:
+        if self.cache is not None and not reading.failed:
+            self.cache.put(part.document.text, reading.findings)
+        return reading
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:
@@ -104,12 +157,13 @@ class Predictor:
     def _logits(self, states: Floats) -> Floats:
         return np.asarray(states @ self._weights)
 
-    def _answer(self, document: Document, text: str, tokens: Tokens, logits: Floats, given: Given) -> Reading:
+    def _answer(self, part: Encoded, given: Given) -> Reading:
+        document, text = part.document, part.text
         try:
             sentences, ruled = self._rules.read(text)
         except Exception as error:
             return Reading(document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
-        found = [*ruled, *self._answer_heads(text, tokens, logits, sentences, given)]
+        found = [*ruled, *self._answer_heads(text, part.tokens, part.logits, sentences, given)]
         try:
             refined = list(self._hooks.refine(text, found))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
@@ -149,12 +203,16 @@ def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(best[key] for key in sorted(best))
 
 
-def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, precision: str = "f32", trusted: Sequence[str] = ()) -> Predictor:
-    """A predictor over a student's exported graph, after checking that it fits the pack."""
+def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, engine: Name = "f32", trusted: Sequence[str] = (), cache: int = 0) -> Predictor:
+    """A predictor over a student's encoder on this engine (`engines.chosen`), after checking that it fits the pack.
+
+    `cache` is how many findings of texts read before are kept. With more threads than one the encoder reads ahead.
+    """
     check_fits(student, pack)
     encoder = TextEncoder(student.folder)
-    engine = OpenVinoEngine(student.folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=n_threads, precision=precision)
     rules = Rules(pack.folder, pack.manifest.language)
     # windows are the student's, how long a document may be is the pack's to say, today
     limits = student.birth.text.model_copy(update={"max_chars": pack.manifest.text.max_chars})
-    return Predictor(pack, student.heads, encoder, engine, rules, load_hooks(pack, trusted), limits)
+    reader = make_engine(student.folder, engine, pad_id=encoder.pad_id, n_threads=n_threads)
+    hooks = load_hooks(pack, trusted)
+    return Predictor(pack, student.heads, encoder, reader, rules, hooks, limits, ahead=n_threads > 1, cache=Cache(cache) if cache else None)

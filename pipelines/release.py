@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from pipelines.evaluate import Evaluation
 from pipelines.files import write_whole
-from pipelines.gate import floor_problems, gate_problems
+from pipelines.gate import compressed_problems, floor_problems, gate_problems
 from pipelines.lock import locked
 from pipelines.student import SUMS, check_fits, load_student
 from suites.discover import Pack
@@ -137,7 +137,10 @@ def release(pack: Pack, students: Path, student_id: str, evaluation: Evaluation,
         if state == "experimental" and register.primary == student_id:
             reason = f"{student_id} is the primary of pack {pack.name!r} already"
             raise UsageError(f"{reason}. To let the former one read: python manage.py rollback {pack.name}", "is_primary")
-        write_whole(folder / "gate.json", json.dumps({"passed": not problems, "state": state, "problems": problems}, indent=1) + "\n")
+        lost = compressed_problems(pack, evaluation, experimental=state == "experimental")
+        compressed = {"engine": evaluation.compressed_as, "holds": not lost, "problems": lost}
+        verdict = {"passed": not problems, "state": state, "problems": problems, "compressed": compressed}
+        write_whole(folder / "gate.json", json.dumps(verdict, indent=1) + "\n")
         if problems:
             raise GateError(_refusal(pack, student_id, evaluation, state, problems))
         if register.states.get(student_id) == state:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from safetensors import safe_open
 
 from pipelines.encode import Floats, TextEncoder
-from pipelines.engine import OpenVinoEngine, stitched
+from pipelines.engine import stitched
+from pipelines.engines import Name, make_engine
+from pipelines.processor import processor
 from pipelines.progress import OnProgress, silent
 from pipelines.student import Student
 
@@ -22,11 +23,11 @@ MEASURED_TOKENS = 20_000
 
 
 def tokens_per_second(
-    students: Mapping[str, tuple[Student, str]], texts: Sequence[str], *, n_threads: int = 1, on_progress: OnProgress = silent
+    students: Mapping[str, tuple[Student, Name]], texts: Sequence[str], *, n_threads: int = 1, on_progress: OnProgress = silent
 ) -> dict[str, float]:
-    """Tokens a second of each student at its precision: from the text to the logits of all tokens, without rules.
+    """Tokens a second of each student on its engine: from the text to the logits of all tokens, without rules.
 
-    All read the same texts with the same engine. Rounds are interleaved, so that a busy machine slows
+    All read the same texts. Rounds are interleaved, so that a busy machine slows
     all alike, and the median counts. A token is one of the first student's: whose word pieces are
     fewer is not made slower or faster by that.
     """
@@ -34,7 +35,7 @@ def tokens_per_second(
     encoder = TextEncoder(first.folder)
     chosen = _some(texts, encoder)
     n_tokens = sum(len(t) for t in encoder.tokens(chosen))
-    readers = {name: _reader(student, precision, n_threads) for name, (student, precision) in students.items()}
+    readers = {name: _reader(student, engine, n_threads) for name, (student, engine) in students.items()}
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for number in range(N_ROUNDS + 1):
         for name, read in readers.items():
@@ -58,9 +59,9 @@ def _some(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
     return chosen
 
 
-def _reader(student: Student, precision: str, n_threads: int) -> Callable[[Sequence[str]], None]:
+def _reader(student: Student, name: Name, n_threads: int) -> Callable[[Sequence[str]], None]:
     encoder = TextEncoder(student.folder)
-    engine = OpenVinoEngine(student.folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=n_threads, precision=precision)
+    engine = make_engine(student.folder, name, pad_id=encoder.pad_id, n_threads=n_threads)
     weights = np.concatenate([h.weight for h in student.heads]).T.copy()
 
     def logits(states: Floats) -> Floats:
@@ -76,12 +77,7 @@ def _reader(student: Student, precision: str, n_threads: int) -> Callable[[Seque
 
 def machine(n_threads: int) -> str:
     """The processor and the threads that a speed was measured on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{model}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+    return f"{processor()}, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
 def n_parameters(folder: Path) -> int:

@@ -22,8 +22,9 @@ from suites.types import Task, TextLimits
 
 # the files that decide the student's answers; the id is derived from them (the pack's rules and hooks decide theirs)
 CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors", "student.json", "calibration.json")
-# what is checked when a student is loaded: these, and the exported graph
+# what is checked when a student is loaded: these, the exported graph, and the int8 encoder where its shape allowed one
 SEALED = (*CORE, "encoder.xml", "encoder.bin")
+INT8_FILE = "encoder.int8.safetensors"
 SUMS = "SHA256SUMS"
 
 
@@ -94,7 +95,8 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
 
 def seal(folder: Path, pack_name: str) -> str:
     """Writes SHA256SUMS over the core files and the graph; gives the id: pack name and 12 hex digits."""
-    (folder / SUMS).write_text(sums_of(folder, SEALED), encoding="utf-8")
+    there = [INT8_FILE] if (folder / INT8_FILE).exists() else []
+    (folder / SUMS).write_text(sums_of(folder, [*SEALED, *there]), encoding="utf-8")
     return _id(folder, pack_name)
 
 
@@ -107,7 +109,8 @@ def load_student(folder: Path) -> Student:
     """The student in a folder, every file checked against SHA256SUMS. Raises StudentError."""
     if not (folder / SUMS).is_file():
         raise StudentError(f"{folder}: no student here ({SUMS} not found). `manage.py finetune PACK` makes one.", "no_student")
-    if path := damaged_file(folder, (folder / SUMS).read_text(encoding="utf-8"), SEALED):
+    sums = (folder / SUMS).read_text(encoding="utf-8")
+    if path := damaged_file(folder, sums, [*SEALED, *([INT8_FILE] if INT8_FILE in sums else [])]):
         raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
     try:
         birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))

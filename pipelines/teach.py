@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.encode import Floats, Inputs, Ints, TextEncoder, stitch
-from pipelines.engine import Engine, OpenVinoEngine
+from pipelines.engine import Engine
 from pipelines.heads import Head, pooled, sigmoid, softmax
 from pipelines.net import SOFTENING
+from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import make_predictor
 from pipelines.progress import OnProgress
 from pipelines.student import Student
@@ -31,7 +32,7 @@ def guesses(
     pack: Pack, teacher: Student, examples: Sequence[Example], tasks: Sequence[Task], on_progress: OnProgress, trusted: Sequence[str] = ()
 ) -> list[tuple[Finding, ...]]:
     """The teacher's findings of the examples that lack gold of one of these tasks: where unlabelled documents get their ranges from."""
-    predictor = make_predictor(pack, teacher, n_threads=os.cpu_count() or 1, precision="bf16", trusted=trusted)
+    predictor = make_predictor(pack, teacher, n_threads=os.cpu_count() or 1, engine="bf16", trusted=trusted)
     silent = [i for i, e in enumerate(examples) if any(t.name not in e.tasks for t in tasks)]
     found: list[tuple[Finding, ...]] = [() for _ in examples]
     documents = [Document(str(i), examples[i].document.text, examples[i].document.meta) for i in silent]

@@ -20,8 +20,9 @@ from transformers import AutoModel, AutoModelForMaskedLM, BertForMaskedLM, BertM
 from pipelines.compress import export_encoder
 from pipelines.encode import Ints, TextEncoder, pad
 from pipelines.encoder import chosen_layers, load_encoder, load_masked_language_model, save_encoder
-from pipelines.engine import OpenVinoEngine, stitched
+from pipelines.engine import stitched
 from pipelines.hardware import FUSED_FROM_TOKENS, suit_attention
+from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import make_predictor
 from pipelines.sources import FORBIDDEN_KEYS, Shape, encoder_folder, shape_of
 from pipelines.student import Student

@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[1]
 OURS = ("suites", "pipelines", "workers")
 TRAINING = {"torch", "transformers", "sklearn", "matplotlib"}
 SERVERS = {"celery", "kombu", "redis", "sqlalchemy", "alembic"}
-INFERENCE = ("predict", "engine", "encode", "heads", "lexicon", "rules", "student", "compress", "gate", "release", "sources", "progress")
+INFERENCE = (
+    *("predict", "cache", "engine", "engines", "int8_engine", "int8_kernel", "openvino_engine", "processor", "encode", "heads", "lexicon", "rules"),
+    *("student", "compress", "gate", "release", "sources", "progress"),
+)
 
 
 @cache
@@ -123,6 +126,12 @@ def test_the_walk_sees_training_libraries() -> None:
 def test_manage_imports_workers_alone() -> None:
     """manage.py imports the standard library and workers."""
     assert roots(ROOT / "manage.py") <= sys.stdlib_module_names | {"workers"}
+
+
+def test_bench_alone_reaches_the_tests() -> None:
+    """One verb imports from tests/, `bench`, and only when it runs: what it measures for a user is what docs/results is measured with."""
+    assert [name for name, path in modules().items() if "tests" in roots(path)] == ["workers.verbs.bench"]
+    assert "tests" not in reached("workers.verbs.bench")
 
 
 def test_no_import_cycle() -> None:

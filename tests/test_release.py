@@ -69,7 +69,7 @@ def another(students: Path, student_id: str, seed: int) -> str:
 def evaluation(pack: Pack, student_id: str, examples: Sequence[Example], found: Sequence[Sequence[Finding]]) -> Evaluation:
     scores, gold = (score_found(pack, examples, f) for f in (found, [e.gold for e in examples]))
     systems = {"student": scores, "compressed": scores, "teacher": gold, "tfidf": majority_scores(pack, examples, 0)}
-    return Evaluation(student=student_id, split="test", systems=systems)
+    return Evaluation(student=student_id, split="test", systems=systems, compressed_as="int8")
 
 
 def perfect(pack: Pack, student_id: str, examples: Sequence[Example]) -> Evaluation:
@@ -119,7 +119,7 @@ def test_a_passing_student_becomes_primary(pack: Pack, students: Path, student_i
     assert register.primary == register.reader == released_student(students, "toy") == student_id
     assert read_register(students, "toy") == register
     gate = json.loads((students / "toy" / student_id / "gate.json").read_text(encoding="utf-8"))
-    assert gate == {"passed": True, "state": "primary", "problems": []}
+    assert gate == {"passed": True, "state": "primary", "problems": [], "compressed": {"engine": "int8", "holds": True, "problems": []}}
 
 
 def test_releasing_twice_adds_one_event(pack: Pack, students: Path, student_id: str, examples: list[Example]) -> None:

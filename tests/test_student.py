@@ -14,14 +14,14 @@ from transformers import AutoModel, AutoTokenizer
 from pipelines.compress import export_encoder
 from pipelines.encode import TextEncoder, windows
 from pipelines.encoder import load_encoder, save_encoder
-from pipelines.engine import OpenVinoEngine
 from pipelines.finetune import FinetuneOptions, finetune
 from pipelines.heads import Head
 from pipelines.lexicon import Lexicon
 from pipelines.net import StudentNet, heads_of
+from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import Predictor, make_predictor
 from pipelines.rules import Rules
-from pipelines.student import CORE, SUMS, Birth, Student, check_fits, load_student, seal, write_heads
+from pipelines.student import CORE, INT8_FILE, SUMS, Birth, Student, check_fits, load_student, seal, write_heads
 from pipelines.transitions import counted, weighted
 from pipelines.vocabulary import write_tokenizer
 from suites.discover import Pack
@@ -31,7 +31,7 @@ from suites.samples import read_samples
 from suites.types import Finding
 
 # encoder.bin is OpenVINO's weights, plain numbers; the others hold text or safetensors
-FILES = {*CORE, SUMS, "tokenizer_config.json", "training.json", "README.md", "encoder.xml", "encoder.bin"}
+FILES = {*CORE, SUMS, "tokenizer_config.json", "training.json", "README.md", "encoder.xml", "encoder.bin", INT8_FILE}
 
 
 def findings(predictor: Predictor, pack: Pack) -> list[tuple[Finding, ...]]:
@@ -108,7 +108,7 @@ def test_transformers_loads_the_folder(toy_pack: Pack, toy_student: tuple[Path, 
         np.testing.assert_allclose(engine.states([row])[0], states, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*CORE, "encoder.xml", "encoder.bin"])
+@pytest.mark.parametrize("name", [*CORE, "encoder.xml", "encoder.bin", INT8_FILE])
 def test_a_flipped_byte_is_refused(student_copy: Path, name: str) -> None:
     """A student with one changed bit in any sealed file is refused, naming the file."""
     load_student(student_copy)

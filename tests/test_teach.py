@@ -21,10 +21,10 @@ from pipelines.batch import collate
 from pipelines.compress import export_encoder
 from pipelines.encode import TextEncoder
 from pipelines.encoder import load_encoder, save_encoder
-from pipelines.engine import OpenVinoEngine
 from pipelines.finetune import Examples, FinetuneOptions, finetune, finetuned, teaching_pack
 from pipelines.fit import tag_weights
 from pipelines.net import SOFTENING, StudentNet, heads_of
+from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import make_predictor
 from pipelines.progress import silent
 from pipelines.start import UNDISTILLED
@@ -230,7 +230,7 @@ def guessed(toy_pack: Pack, teacher: Student, examples: list[Example]) -> Guesse
 def test_guesses_are_the_teachers_findings(toy_pack: Pack, teacher: Student, guessed: Guessed) -> None:
     """Where a task has no gold the guesses are what the teacher finds when it reads the document; of an example with all gold there is none."""
     silenced, found = guessed
-    read = make_predictor(toy_pack, teacher, n_threads=2, precision="bf16").predict([e.document for e in silenced])
+    read = make_predictor(toy_pack, teacher, n_threads=2, engine="bf16").predict([e.document for e in silenced])
     wanted = [tuple(f for f in reading.findings if f.source == "student") for reading in read]
     assert found == [(), *wanted[1:]]
     assert {f.task for f in found[1]} >= {"mood", "topic"} and any(f.task == "things" for guess in found for f in guess)

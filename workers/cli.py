@@ -39,6 +39,7 @@ VERBS = {
     "export": "write a pack's results or findings to a file",
     "tables": "show the data dictionary of the store",
     "doctor": "check this machine, the settings, the store and the broker",
+    "bench": "measure this machine: our student beside other systems, in one table",
     "demo": "the whole story on this machine in about two minutes",
 }
 

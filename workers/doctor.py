@@ -37,6 +37,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _tried("packs", lambda: _packs(settings))
     yield _tried("encoder", _encoder)
     yield _tried("students", lambda: _students(settings))
+    yield _tried("engine", lambda: _engine(settings))
     yield _tried("store", lambda: _store(settings))
     yield _tried("broker", lambda: _broker(settings))
 
@@ -83,6 +84,23 @@ def _reader(settings: Settings, pack_name: str, register: Register) -> str:
     if register.primary is None:
         return f"{student_id} (experimental: no primary yet, python manage.py release {pack_name})"
     return student_id
+
+
+def _engine(settings: Settings) -> tuple[bool, str]:
+    """What the readers are read with, measured here anew on the first of them."""
+    from pipelines.engines import RECORD, measure
+    from pipelines.int8_kernel import why_not
+    from pipelines.release import read_register
+    from workers.students import engine_words, usable_student
+
+    kernel = f"the int8 kernel cannot run: {reason}" if (reason := why_not()) else "the int8 kernel runs here"
+    packs, _ = discover(settings.pack_folders)
+    readers = {name: reader for name in packs if (reader := read_register(settings.students_folder, name).reader)}
+    students = [usable_student(settings, pack, reader) for pack, reader in readers.items()]
+    if not students:
+        return True, kernel
+    speeds = measure(students[0].folder, settings.runtime_folder / RECORD)
+    return True, "; ".join([kernel, *(engine_words(settings, student, speeds) for student in students)])
 
 
 def _store(settings: Settings) -> tuple[bool, str]:

@@ -55,7 +55,8 @@ class IngestSettings(_Section):
 
 
 class InferenceSettings(_Section):
-    precision: Literal["f32", "bf16"] = "f32"
+    engine: Literal["auto", "int8", "bf16", "f32"] = "auto"
+    cache: int = Field(default=50_000, ge=0)
 
 
 class RuntimeSettings(_Section):

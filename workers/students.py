@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from sqlalchemy import Connection, select, update
 
+from pipelines.engines import RECORD, Name, chosen
 from pipelines.predict import Predictor, make_predictor
 from pipelines.release import read_register, student_folder, way_back
 from pipelines.student import Student, load_student
@@ -24,8 +25,24 @@ KEPT = 4
 def predictor(settings: Settings, pack_name: str, student_id: str, n_threads: int) -> Predictor:
     """The predictor of a student, loaded and checked on first use, then kept."""
     pack = find_pack(pack_name, settings.pack_folders)
-    student = usable_student(settings, pack_name, student_id)
-    return make_predictor(pack, student, n_threads=n_threads, precision=settings.inference.precision, trusted=settings.packs.trust_hooks)
+    return predictor_of(settings, pack, usable_student(settings, pack_name, student_id), n_threads)
+
+
+def predictor_of(settings: Settings, pack: Pack, student: Student, n_threads: int) -> Predictor:
+    """A loaded student's predictor, on the engine that it is read with here."""
+    engine, trusted = engine_of(settings, student), settings.packs.trust_hooks
+    return make_predictor(pack, student, n_threads=n_threads, engine=engine, trusted=trusted, cache=settings.inference.cache)
+
+
+def engine_of(settings: Settings, student: Student) -> Name:
+    """The engine that a student is read with on this host."""
+    return chosen(student.folder, settings.inference.engine, settings.runtime_folder / RECORD)
+
+
+def engine_words(settings: Settings, student: Student, speeds: Mapping[str, float]) -> str:
+    """What a student is read with here, and how fast each engine is."""
+    told = ", ".join(f"{name} {speed:,.0f}" for name, speed in speeds.items())
+    return f"{student.id} is read in {engine_of(settings, student)}; tokens/s on one core here: {told}"
 
 
 def usable_student(settings: Settings, pack_name: str, student_id: str) -> Student:

@@ -184,6 +184,7 @@ def _by_folds(chosen: Set, data_root: Path) -> bool:
 def perform(run: Run, bench: Bench) -> dict[str, Any]:
     """One run's line: the counts of right, gold and found answers of every system, and what it took."""
     from pipelines.baselines import tfidf_findings
+    from pipelines.engines import compressed_engine
     from pipelines.finetune import FinetuneOptions, finetuned, teaching_pack
     from pipelines.speed import n_parameters
 
@@ -208,15 +209,15 @@ def perform(run: Run, bench: Bench) -> dict[str, Any]:
     plain = timed("student_plain", plain_pack, students, parts.examples, replace(options, unlabelled=()))
     student = timed("student", pack, students, parts.examples, options, (teacher,))
     made = {"teacher": (plain_pack, teacher, "f32"), "student_plain": (plain_pack, plain, "f32")}
-    made |= {"student": (pack, student, "f32"), "compressed": (pack, student, "bf16")}
+    made |= {"student": (pack, student, "f32"), "compressed": (pack, student, compressed_engine(student.folder))}
     line: dict[str, Any] = {"run": run.name, "set": name, "seed": run.seed, "fold": run.fold, "recipe": RECIPE, "cap": bench.cap, "tokens": bench.tokens}
     line |= {"distill": record, "n_train": len(parts.train)}
     for part, examples in parts.judged.items():
         before = time.monotonic()
         line[part] = {"baseline": _counted(pack, examples, tfidf_findings(pack, parts.train, examples)[0])}
         seconds.setdefault("baseline", round(time.monotonic() - before, 1))
-        for system, (its_pack, its_student, precision) in made.items():
-            line[part][system] = _read(its_pack, its_student, examples, precision)
+        for system, (its_pack, its_student, engine) in made.items():
+            line[part][system] = _read(its_pack, its_student, examples, engine)
     line["epochs"] = {
         system: json.loads((s.folder / "training.json").read_text())["dev_scores"] for system, (_, s, _) in made.items() if system != "compressed"
     }
@@ -291,11 +292,11 @@ def split(run: Run, pack: Pack, data_root: Path, cap: int) -> Parts:
     return Parts(sampled, dev, judged, tuple(text for text in left_out if text not in seen))
 
 
-def _read(pack: Pack, student: Any, examples: Sequence[Example], precision: str) -> dict[str, Any]:
+def _read(pack: Pack, student: Any, examples: Sequence[Example], engine: Any) -> dict[str, Any]:
     from pipelines.evaluate import findings
     from pipelines.predict import make_predictor
 
-    return _counted(pack, examples, findings(make_predictor(pack, student, n_threads=os.cpu_count() or 1, precision=precision), examples))
+    return _counted(pack, examples, findings(make_predictor(pack, student, n_threads=os.cpu_count() or 1, engine=engine), examples))
 
 
 def _counted(pack: Pack, examples: Sequence[Example], found: Sequence[Sequence[Any]]) -> dict[str, Any]:

@@ -12,15 +12,16 @@ import json
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 from suites.discover import find_pack
 from suites.errors import RunError
 from workers.settings import Settings
 from workers.show import progress_bar, words
+from workers.threads import one_thread_each
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,17 +32,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> object:
-    from pipelines.predict import make_predictor
+    one_thread_each()
     from pipelines.release import released_student
     from suites.types import Document
     from workers.ingest import read_paths
     from workers.ingest.rows import Incoming, Reject
-    from workers.students import usable_student
+    from workers.students import engine_of, predictor_of, usable_student
 
     pack = find_pack(options.pack, settings.pack_folders)
     student_id = options.student or released_student(settings.students_folder, pack.name)
     student = usable_student(settings, pack.name, student_id)
-    predictor = make_predictor(pack, student, n_threads=settings.n_processes, precision=settings.inference.precision, trusted=settings.packs.trust_hooks)
+    predictor = predictor_of(settings, pack, student, settings.n_processes)
     rejects: list[Reject] = []
 
     def incoming() -> Iterator[Incoming]:
@@ -55,19 +56,26 @@ def run(options: Namespace, settings: Settings) -> object:
     found: list[dict[str, object]] = []
     n_read = n_failed = 0
     started = time.monotonic()
-    rest = incoming()
+    waiting: deque[Incoming] = deque()  # rows on their way through the predictor, which reads ahead
+
+    def documents() -> Iterator[Document]:
+        for row in incoming():
+            waiting.append(row)
+            yield Document(row.key, row.text, row.meta)
+
     with progress_bar(quiet=options.json) as on_progress:
-        while chunk := list(islice(rest, 256)):
-            for row, reading in zip(chunk, predictor.predict([Document(r.key, r.text, r.meta) for r in chunk]), strict=True):
-                n_failed += reading.failed
-                n_read += 1
-                line = _line(row.key, row.text if options.with_text else None, reading)
-                found.append(line) if options.json else sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for reading in predictor.predict(documents()):
+            row = waiting.popleft()
+            n_failed += reading.failed
+            n_read += 1
+            line = _line(row.key, row.text if options.with_text else None, reading)
+            found.append(line) if options.json else sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
             on_progress("read", n_read, 0)
     seconds = time.monotonic() - started
     for reject in rejects[:20]:
         words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
-    words(f"{len(rejects)} rejected, {n_failed} failed, {seconds:.1f} s, student {student.id}.")
+    again = f", {predictor.cache.hits} texts were read before" if predictor.cache and predictor.cache.hits else ""
+    words(f"{len(rejects)} rejected, {n_failed} failed, {seconds:.1f} s, student {student.id} in {engine_of(settings, student)}{again}.")
     data = {"student": student.id, "seconds": round(seconds, 3), "documents": found, "rejects": [asdict(r) for r in rejects]}
     if rejects or n_failed:
         raise RunError(f"{len(rejects)} rows rejected and {n_failed} documents failed; the rest was read.", "some_failed", data)

@@ -16,6 +16,7 @@ from argparse import ArgumentParser, Namespace
 from suites.errors import BrokerError
 from workers.arguments import positive
 from workers.settings import Settings
+from workers.threads import one_thread_each
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,10 +28,7 @@ def run(options: Namespace, settings: Settings) -> object:
 
     if is_embedded(settings) and not is_running(settings):
         raise BrokerError(f"No broker answers on {socket_path(settings)}. `python manage.py up` runs broker and workers together.")
-    # each process has one core: native libraries must not take the others'
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    one_thread_each()
     # Celery's warning to root is about pickled messages; ours are JSON numbers (docs/operations.md on users)
     os.environ.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
