@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.rule_matcher import RuleMatcher
 from suites.errors import PackError
 from suites.types import Finding
 
@@ -38,7 +39,7 @@ def without_torch() -> Iterator[None]:
 
 
 class Rules:
-    """Sentences and rule findings of texts, by spaCy's sentencizer and span ruler."""
+    """Sentences and rule findings of texts, by spaCy's sentencizer and matchers."""
 
     def __init__(self, folder: Path | None = None, language: str = "en") -> None:
         with without_torch():
@@ -48,12 +49,11 @@ class Rules:
         self._nlp: Language = spacy.blank(language)
         self._nlp.max_length = sys.maxsize  # a text's length is bounded by its pack, where it is read
         self._sentencizer = self._nlp.add_pipe("sentencizer")
-        self._ruler: Any = None
+        self._match: RuleMatcher | None = None
         path = folder / "rules.jsonl" if folder else None
         if path is not None and path.exists():
-            self._ruler = self._nlp.add_pipe("span_ruler", config={"spans_key": "rules", "overwrite": True})
             try:
-                self._ruler.add_patterns(_patterns(path))
+                self._match = RuleMatcher(self._nlp, _patterns(path))
             except (ValueError, TypeError, KeyError, re.error) as error:  # so spaCy refuses a pattern, or re its expression
                 raise PackError(f"{path}: a pattern cannot be used ({type(error).__name__}). See spaCy's rule patterns, or docs/packs.md.") from None
 
@@ -61,13 +61,12 @@ class Rules:
         """Character ranges of the sentences, and the rules' findings, longest first where they overlap."""
         doc = self._sentencizer(self._make_doc(text))
         ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
-        if self._ruler is None:
+        if self._match is None:
             return ranges, []
-        doc = self._ruler(doc)
         found = []
-        for span in doc.spans["rules"]:
-            task, _, label = span.label_.partition("/")
-            found.append(Finding(task, label, 1.0, span.start_char, span.end_char, "rule"))
+        for name, first, end in self._match(doc):
+            task, _, label = name.partition("/")
+            found.append(Finding(task, label, 1.0, doc[first].idx, doc[end - 1].idx + len(doc[end - 1]), "rule"))
         return ranges, _longest(found)
 
     def _make_doc(self, text: str) -> Doc:

@@ -6,12 +6,20 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from pipelines.rules import MAX_RUN, Rules
+from pipelines.rule_matcher import RuleMatcher
+from pipelines.rules import MAX_RUN, Rules, without_torch
 from suites.discover import find_pack
 from suites.errors import PackError
+from suites.samples import read_samples
+
+with without_torch():
+    import spacy
 
 TEXT = "Pay $4,500.00 to GB82 WEST 1234 5698 7654 32 or card 4111 1111 1111 1111, call +44 7700 900123. Then wait."
 RUNS = {"long link": "https://a.example/" + "x" * 400, "brackets": "(" * 600, "no space": "a" * (MAX_RUN * 3 + 7)}
@@ -83,3 +91,63 @@ def test_check_compiles_the_rules(toy_folder: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("STILLHOUSE_SETTINGS", str(tmp_path / "settings.toml"))
     assert main(["check", "toy"]) == 1
     assert "a pattern cannot be used (error)" in capsys.readouterr().err
+
+
+TOKENS = [
+    {"LOWER": "pay"},
+    {"TEXT": {"REGEX": r"^\d+$"}},
+    {"TEXT": {"REGEX": r"^\d+$"}, "OP": "?"},
+    {"LIKE_NUM": True, "OP": "+"},
+    {"LIKE_NUM": True, "OP": "{2,3}"},
+    {"LOWER": {"IN": ["eur", "usd"]}, "OP": "!"},
+    {"IS_PUNCT": True, "OP": "*"},
+    {"IS_ALPHA": True, "OP": "{0,2}"},
+    {},
+    {"IS_SENT_START": True},
+    {"SHAPE": "dd"},
+]
+WORDS = st.lists(st.sampled_from(["Pay", "pay", "12", "4", "EUR", "usd", "now", ".", ",", "zwölf", "7"]), max_size=14).map(" ".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=4), min_size=1, max_size=4), st.lists(WORDS, min_size=1, max_size=4))
+def test_what_is_not_tried_would_not_match(patterns: list[list[dict[str, Any]]], texts: list[str]) -> None:
+    """Whatever the patterns, with any operators, the matches are those of spaCy's span ruler, which tries all of them on every text."""
+    assume(not any(all(token.get("OP") in ("?", "*", "!", "{0,2}") for token in pattern) for pattern in patterns))
+    rules = [{"label": f"a/{i}", "pattern": pattern} for i, pattern in enumerate(patterns)] + [{"label": "a/phrase", "pattern": "now 12"}]
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    ruler: Any = nlp.add_pipe("span_ruler", config={"spans_key": "rules"})
+    ruler.add_patterns(rules)
+    matcher = RuleMatcher(nlp, rules)
+    for text in texts:
+        doc = nlp(text)
+        assert set(matcher(doc)) == {(span.label_, span.start, span.end) for span in doc.spans["rules"]}, (text, rules)
+
+
+@pytest.mark.parametrize("pack_name", ["clinical", "finance", "environment"])
+def test_the_packs_rules_find_what_the_span_ruler_finds(pack_name: str) -> None:
+    """On all samples of all packs a pack's rules match just where spaCy's span ruler does."""
+    folder = find_pack(pack_name).folder
+    nlp = spacy.blank("en")
+    ruler: Any = nlp.add_pipe("span_ruler", config={"spans_key": "rules"})
+    rules = [json.loads(line) for line in (folder / "rules.jsonl").read_text(encoding="utf-8").splitlines()]
+    ruler.add_patterns(rules)
+    matcher = RuleMatcher(nlp, rules)
+    found = 0
+    for name in ("clinical", "finance", "environment"):
+        for example in read_samples(find_pack(name)):
+            doc = nlp(example.document.text)
+            found += len(doc.spans["rules"])
+            assert set(matcher(doc)) == {(span.label_, span.start, span.end) for span in doc.spans["rules"]}
+    assert found > 50
+
+
+def test_the_words_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that meets ever new words forgets the old ones, and finds the same."""
+    monkeypatch.setattr("pipelines.rule_matcher.KEPT", 5)
+    nlp = spacy.blank("en")
+    matcher = RuleMatcher(nlp, [{"label": "a/b", "pattern": [{"LOWER": "pay"}, {"LIKE_NUM": True}]}])
+    for i in range(30):
+        assert list(matcher(nlp(f"word{i} other{i} pay {i}"))) == [("a/b", 2, 4)]
+    assert len(matcher._bits) < 20
