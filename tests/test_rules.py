@@ -13,12 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.rule_matcher import RuleMatcher
-from pipelines.rules import MAX_RUN, Rules, without_torch
+from pipelines.rules import MAX_RUN, Rules, light_spacy
 from suites.discover import find_pack
 from suites.errors import PackError
 from suites.samples import read_samples
 
-with without_torch():
+with light_spacy():
     import spacy
 
 TEXT = "Pay $4,500.00 to GB82 WEST 1234 5698 7654 32 or card 4111 1111 1111 1111, call +44 7700 900123. Then wait."

@@ -120,9 +120,9 @@ def _onnx_int8(folder: Path, student: Path) -> Path:
 
 def _spacy(component: str, labels: Iterable[str]) -> Callable[[Path, Path], Path]:
     def make(folder: Path, student: Path) -> Path:
-        from pipelines.rules import without_torch
+        from pipelines.rules import light_spacy
 
-        with without_torch():
+        with light_spacy():
             import spacy
         nlp = spacy.blank("en")
         pipe: Any = nlp.add_pipe(component)

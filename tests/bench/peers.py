@@ -93,9 +93,9 @@ def _onnxruntime(folder: Path, n_threads: int) -> Loaded:
 
 def _spacy(folder: Path, n_threads: int) -> Loaded:
     """`nlp.pipe` with its own batch size. Torch is hidden from it: where it is installed, importing it would be timed."""
-    from pipelines.rules import without_torch
+    from pipelines.rules import light_spacy
 
-    with without_torch():
+    with light_spacy():
         import spacy
     nlp = spacy.load(folder)
     return lambda batch: lambda texts: list(nlp.pipe(texts))
