@@ -76,7 +76,7 @@ typedef int32_t Ints8 __attribute__((vector_size(32)));
 
 #ifdef __AVX512VNNI__
 
-enum { TILE_ROWS = 6, TILE_COLUMNS = 4, SCORE_ROWS = 6, SCORE_COLUMNS = 4, WEIGH_ROWS = 12 };
+enum { TILE_ROWS = 6, TILE_COLUMNS = 4, SCORE_ROWS = 6, SCORE_COLUMNS = 4, WEIGH_ROWS = 12, WEIGH_COLUMNS = 2 };
 
 INLINE Ints dot16(Ints sum, Ints pairs, Ints w) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)pairs, (__m512i)w); }
 
@@ -100,7 +100,7 @@ INLINE void dot8(int rows, int columns, int k, const uint8_t *small, const Linea
 
 #else
 
-enum { TILE_ROWS = 3, TILE_COLUMNS = 1, SCORE_ROWS = 3, SCORE_COLUMNS = 2, WEIGH_ROWS = 3 };
+enum { TILE_ROWS = 3, TILE_COLUMNS = 1, SCORE_ROWS = 6, SCORE_COLUMNS = 1, WEIGH_ROWS = 6, WEIGH_COLUMNS = 1 };
 
 INLINE Ints dot16(Ints sum, Ints pairs, Ints w) {
   return BOTH(_mm256_add_epi32(LOW(__m256i, sum), _mm256_madd_epi16(LOW(__m256i, pairs), LOW(__m256i, w))),
@@ -328,10 +328,11 @@ INLINE void share(int n, int n_keys, float scale, float top, const float *value_
   }
 }
 
-INLINE void weigh(int rows, int columns, int n_keys, const int16_t *shares, const int16_t *values, float scale, float *out, int stride) {
+/* out = shares x values of some vectors of a head's d numbers */
+INLINE void weigh(int columns, int d, int n_keys, const int16_t *shares, const int16_t *values, float scale, float *out, int stride) {
   Ints sums[QUERIES][4];
-  multiply16(rows, columns, n_keys / 2, shares, n_keys, values, 2 * LANES * columns, 2 * LANES, sums);
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++)
+  multiply16(WEIGH_ROWS, columns, n_keys / 2, shares, n_keys, values, 2 * d, 2 * LANES, sums);
+  UNROLL for (int i = 0; i < WEIGH_ROWS; i++) UNROLL for (int j = 0; j < columns; j++)
     store(out + (size_t)i * stride + LANES * j, floats(sums[i][j]) * scale);
 }
 
@@ -355,7 +356,9 @@ INLINE void attend(int d, int n, int hidden, const int16_t *queries, const float
         share(n, n_keys, query_scale[first + r + i], top_of(top[i]), value_scale, scores + (size_t)(r + i) * n_keys, shares + (size_t)(r + i) * n_keys);
     }
     float *to = out + (size_t)first * hidden;
-    for (int r = 0; r < rows; r += WEIGH_ROWS) weigh(WEIGH_ROWS, d / LANES, n_keys, shares + (size_t)r * n_keys, values, unit, to + (size_t)r * hidden, hidden);
+    for (int r = 0; r < rows; r += WEIGH_ROWS) UNROLL for (int j = 0; j < d / LANES; j += WEIGH_COLUMNS)
+      weigh(d / LANES - j < WEIGH_COLUMNS ? d / LANES - j : WEIGH_COLUMNS, d, n_keys, shares + (size_t)r * n_keys, values + (size_t)j * 2 * LANES, unit,
+            to + (size_t)r * hidden + (size_t)j * LANES, hidden);
   }
 }
 
