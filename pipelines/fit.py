@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipelines.heads import n_outputs
 from pipelines.net import StudentNet
 from pipelines.progress import OnProgress
 from pipelines.seen_pieces import SeenPieces
+from pipelines.side_by_side import SideBySide
 from pipelines.targets import Encoded
 from suites.errors import RunError
 from suites.types import StudentPlan, Task
@@ -63,29 +65,44 @@ def fit(
     scores: list[float] = []
     losses: list[float] = []
     mean = MeanWeights()
-    for epoch in range(epochs):
-        net.train()
-        running = []
-        for chosen in plan_batches(train, plan, rng):
-            batch = collate([train[i] for i in chosen], net.tasks, pad_id, rng)
-            batch.ids = seen.numbered(batch.ids)
-            running.append(descent.step(batch.to(device)))
-            on_progress(f"epoch {epoch + 1}/{epochs}", min(descent.done, descent.total), descent.total)
-        losses.append(sum(running) / max(len(running), 1))
-        net.eval()
-        with seen.all_pieces():
-            scores.append(dev_score(net))
-            if epoch >= epochs // 2:
-                mean.add(net.state_dict())
-        # with teachers gold counts fully only at the end: who stops before has not heard it
-        if not taught and epoch >= epochs // 2 and epoch - int(np.argmax(scores)) >= plan.patience:
-            break
+    with _side_by_side(net, device):
+        for epoch in range(epochs):
+            net.train()
+            running = []
+            for chosen in plan_batches(train, plan, rng):
+                batch = collate([train[i] for i in chosen], net.tasks, pad_id, rng)
+                batch.ids = seen.numbered(batch.ids)
+                running.append(descent.step(batch.to(device)))
+                on_progress(f"epoch {epoch + 1}/{epochs}", min(descent.done, descent.total), descent.total)
+            losses.append(sum(running) / max(len(running), 1))
+            net.eval()
+            with seen.all_pieces():
+                scores.append(dev_score(net))
+                if epoch >= epochs // 2:
+                    mean.add(net.state_dict())
+            # with teachers gold counts fully only at the end: who stops before has not heard it
+            if not taught and epoch >= epochs // 2 and epoch - int(np.argmax(scores)) >= plan.patience:
+                break
     on_progress("trained", descent.total, descent.total)
     seen.restore()
     net.cpu()
     net.load_state_dict(mean.weights)
     net.eval()
     return Fitted(tuple(scores), tuple(losses), epochs // 2, dev_score(net))
+
+
+@contextmanager
+def _side_by_side(net: StudentNet, device: torch.device) -> Iterator[None]:
+    """Where there are several cores and no GPU, the net's rows are read side by side meanwhile."""
+    if device.type != "cpu" or torch.get_num_threads() == 1:
+        yield
+        return
+    net.side_by_side = SideBySide(net.encoder)
+    try:
+        yield
+    finally:
+        net.side_by_side.close()
+        net.side_by_side = None
 
 
 class _Descent:

@@ -57,7 +57,8 @@ def _sentence_transformers(backend: str) -> Callable[[Path, int], Loaded]:
         torch.set_num_threads(n_threads)
         from sentence_transformers import SentenceTransformer
 
-        model: Any = SentenceTransformer(str(folder), device="cpu", backend=backend, local_files_only=True)
+        make: Any = SentenceTransformer
+        model = make(str(folder), device="cpu", backend=backend, local_files_only=True)
         model.max_seq_length = WINDOW_TOKENS  # the published one of 256 would drop half of a note's window
         return lambda batch: lambda texts: model.encode(list(texts), batch_size=batch)
 
