@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed docs clean
+.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed results-int8 docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -69,6 +69,9 @@ results-distillation: setup-dev ## the table of docs/results/distillation.md (ho
 
 results-speed: setup-bench ## the table and picture of docs/results/speed.md (five minutes on a quiet machine; STUDENT=PACK/ID DATA=folder)
 	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) $(if $(DATA),--data-root $(DATA))
+
+results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (two hours; may be stopped and goes on; DATA=folder MINUTES=at most)
+	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md

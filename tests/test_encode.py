@@ -188,7 +188,10 @@ def test_stitched_windows_equal_one_long_window(toy_pack: Pack, encoder: TextEnc
     in_windows, whole = stitched(ContextFreeEngine(), [encoder.inputs(tokens, limits), encoder.inputs(tokens, uncut)])
     assert np.array_equal(in_windows, whole)
     readings = [next(context_free_predictor(toy_pack, encoder, given).predict([Document("1", text)])) for given in (limits, uncut)]
-    assert readings[0] == readings[1]
+    # the matrix library sums in an order that depends on the number of rows: the last digit of a score may differ
+    a, b = ([replace(f, score=0.0) for f in reading.findings] for reading in readings)
+    assert a == b
+    np.testing.assert_allclose(*([f.score for f in reading.findings] for reading in readings), atol=2e-4)
     assert {f.task for f in readings[0].findings} >= {"topic", "mood", "things", "state", "codes"}
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from pipelines.predict import Predictor, Reading
 from suites.errors import StillhouseError, StoreError
@@ -20,10 +23,12 @@ from workers.students import predictor
 
 log = logging.getLogger(__name__)
 
-# a part is finished in one transaction: small enough that a kill repeats little and a stop waits
-# little, large enough to share the commit (docs/performance.md)
-PART_DOCUMENTS = 32
+# A part is finished in one transaction: small enough that a kill repeats little and a stop waits
+# little, large enough to share the commit, which waits for the disk (docs/performance.md)
+PART_DOCUMENTS = 128
 PART_CHARS = 100_000
+# a claim takes a quarter of what waits at most: the last documents of a job are spread over the processes
+SHARE = 4
 
 GetPredictor = Callable[[str, str], Predictor]
 
@@ -58,24 +63,79 @@ def drain(
     """
     get = get_predictor or (lambda pack, student: predictor(settings, pack, student, n_threads))
     ends = time.monotonic() + budget_s
-    n_read = n_refused = 0
-    unusable: set[int] = set()
-    while time.monotonic() < ends and not stop():
-        with store.begin() as connection:
-            claims = claim(connection, owner_name(), settings.worker.chunk, settings.worker.lease_s, unusable)
-        if claims is None:
-            with store.begin() as connection:
+    return _Drain(store, settings, get, lambda: stop() or time.monotonic() > ends).run()
+
+
+class _Drain:
+    """One drain: what it has done so far, and the jobs that it passes over."""
+
+    def __init__(self, store: Store, settings: Settings, get: GetPredictor, over: Callable[[], bool]) -> None:
+        self._store, self._settings, self._get, self._over = store, settings, get, over
+        self._unusable: set[int] = set()
+        self._n_read = self._n_refused = 0
+        self._claimed_s = 0.0
+        self._empty = False
+
+    def run(self) -> Drained:
+        claims = self._next()
+        while claims is not None:
+            try:
+                readings = self._get(claims.pack, claims.student_id)
+            except Exception as error:  # whatever the files of a pack or a student raise: the documents are not at fault and wait
+                self._unusable.add(claims.job_id)
+                _pass_over(self._store, claims, error)
+                claims = self._next()
+            else:
+                claims = self._read(claims, readings)
+        if self._empty:
+            # by itself, after the last commit: of two processes that finish at the same time the later one sees both
+            with self._store.begin() as connection:
                 settle(connection)
-            return Drained(n_read, n_refused, empty=True)
+        return Drained(self._n_read, self._n_refused, self._empty)
+
+    def _next(self) -> Claims | None:
+        if self._over():
+            return None
+        with self._store.begin() as connection:
+            return self._claim(connection)
+
+    def _claim(self, connection: Connection) -> Claims | None:
+        worker = self._settings.worker
+        claims = claim(connection, owner_name(), worker.chunk, worker.lease_s, self._unusable, SHARE)
+        self._empty = claims is None
+        self._claimed_s = time.monotonic()
+        return claims
+
+    def _read(self, claims: Claims, readings: Predictor) -> Claims | None:
+        """Reads one claim part by part, the first in any case, and gives the next one. What is not read is given back."""
+        waiting = list(claims.held)
+        progress = _Progress(self._store, self._settings, self._claimed_s)
+        n_read = n_refused = 0
+        cached_before = _n_cached(readings)
+        following = None
         try:
-            readings = get(claims.pack, claims.student_id)
-        except Exception as error:  # whatever the files of a pack or a student raise: the documents are not at fault and wait
-            unusable.add(claims.job_id)
-            _pass_over(store, claims, error)
-            continue
-        read, refused = _read(store, settings, claims, readings, lambda: stop() or time.monotonic() > ends)
-        n_read, n_refused = n_read + read, n_refused + refused
-    return Drained(n_read, n_refused, empty=False)
+            while waiting and not (n_read and self._over()):
+                part = waiting[: _part(waiting)]
+                progress.holding = waiting
+                done = _predict(readings, part, progress)
+                is_last = len(part) == len(waiting)
+                goes_on = is_last and not self._over()
+                with self._store.begin() as connection:
+                    n_refused += finish(connection, claims, done)
+                    # the next claim shares the commit
+                    following = self._claim(connection) if goes_on else None
+                waiting = waiting[len(part) :]
+                n_read += len(done)
+        finally:
+            progress.end()
+            # also after an error of ours: others may read them. A process that dies gives nothing back; its lease lapses
+            if waiting:
+                with self._store.begin() as connection:
+                    give_back(connection, waiting)
+        self._n_read, self._n_refused = self._n_read + n_read, self._n_refused + n_refused
+        counted = {"n_documents": n_read, "n_cached": _n_cached(readings) - cached_before, "n_refused": n_refused}
+        log.info("claim read", extra={"job_id": claims.job_id, "pack": claims.pack, **counted})
+        return following
 
 
 def _pass_over(store: Store, claims: Claims, error: Exception) -> None:
@@ -90,28 +150,9 @@ def _pass_over(store: Store, claims: Claims, error: Exception) -> None:
         explain(connection, claims.job_id, reason)
 
 
-def _read(store: Store, settings: Settings, claims: Claims, readings: Predictor, stop: Callable[[], bool]) -> tuple[int, int]:
-    """Reads one claim part by part, the first in any case; gives documents read and writes refused. What is not read is given back."""
-    n_read = n_refused = 0
-    waiting = list(claims.held)
-    progress = _Progress(store, settings)
-    try:
-        while waiting and not (n_read and stop()):
-            part = waiting[: _part(waiting)]
-            progress.holding = waiting
-            done = _predict(readings, part, progress)
-            with store.begin() as connection:
-                n_refused += finish(connection, claims, done)
-            waiting = waiting[len(part) :]
-            n_read += len(done)
-    finally:
-        progress.end()
-        # also after an error of ours: others may read them. A process that dies gives nothing back; its lease lapses
-        if waiting:
-            with store.begin() as connection:
-                give_back(connection, waiting)
-    log.info("claim read", extra={"job_id": claims.job_id, "pack": claims.pack, "n_documents": n_read, "n_refused": n_refused})
-    return n_read, n_refused
+def _n_cached(readings: Predictor) -> int:
+    """How many documents this process's cache has answered."""
+    return readings.cache.hits if readings.cache is not None else 0
 
 
 def _part(waiting: list[Claim]) -> int:
@@ -128,18 +169,24 @@ class _Progress:
     """Called after every batch of the encoder: re-arms the watchdog and, in time, renews the leases.
 
     A process that hangs in native code calls nothing: the watchdog, a thread without need of the
-    interpreter's lock, ends it, and its leases lapse.
+    interpreter's lock, ends it, and its leases lapse. Leases count from the claim: loading a student may have taken a part of them.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, claimed_s: float) -> None:
         self._store, self._worker = store, settings.worker
-        self._renewed = time.monotonic()
+        self._grain_s = min(1.0, self._worker.stall_s / 10)
+        self._renewed = claimed_s
+        self._armed = -math.inf
         self.holding: list[Claim] = []
         self()
 
     def __call__(self) -> None:
-        faulthandler.dump_traceback_later(self._worker.stall_s, exit=True)
-        if self.holding and time.monotonic() - self._renewed > self._worker.lease_s / 3:
+        now = time.monotonic()
+        # each arming ends one thread and starts another, 0.4 ms: not at every batch. It lasts the longer for it
+        if now - self._armed > self._grain_s:
+            faulthandler.dump_traceback_later(self._worker.stall_s + self._grain_s, exit=True)
+            self._armed = now
+        if self.holding and now - self._renewed > self._worker.lease_s / 3:
             with self._store.begin() as connection:
                 renew(connection, self.holding, self._worker.lease_s)
             self._renewed = time.monotonic()

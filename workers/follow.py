@@ -16,6 +16,8 @@ from workers.store import Store
 from workers.tables import documents, failures, jobs, rejects, sources
 
 POLL_S = 0.25
+# counting what is left takes longer the more is left: it gets this part of the time at most
+COUNT_SHARE = 0.02
 
 
 def find_job(connection: Connection, wanted: str) -> int:
@@ -61,10 +63,14 @@ def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[
     """Waits until the job ends; gives its state and counts. `check` may raise to end the waiting."""
     with store.reading() as connection:
         total = counts(connection, job_id).accepted
+    left, count_at = total, 0.0
     while True:
         with store.reading() as connection:
             state = str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
-            left = pending(connection, job_id)
+            if state in TERMINAL or time.monotonic() >= count_at:
+                started = time.monotonic()
+                left = pending(connection, job_id)
+                count_at = time.monotonic() + (time.monotonic() - started) / COUNT_SHARE
         total = max(total, left)  # a submit may still be adding
         on_progress("read", total - left, total)
         if state in TERMINAL:

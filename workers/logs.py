@@ -8,7 +8,7 @@ import sys
 import traceback
 
 # only these fields are written: a field that nobody thought of cannot carry text
-FIELDS = ("job_id", "pack", "student", "stage", "code", "n_documents", "n_findings", "n_refused", "n_swept", "seconds", "attempts", "error")
+FIELDS = ("job_id", "pack", "student", "stage", "code", "n_documents", "n_cached", "n_findings", "n_refused", "n_swept", "seconds", "attempts", "error")
 
 
 class JsonFormatter(logging.Formatter):

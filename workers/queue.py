@@ -11,20 +11,31 @@ The database is the truth; whatever the broker loses or doubles changes nothing 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Table, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Row, ScalarSelect, Table, case, delete, func, insert, select, update
 
 from pipelines.predict import Reading
-from workers.tables import documents, failures, findings, jobs, now_s, readings, sources, texts, work
+from suites.types import Finding
+from workers.bulk import among, insert_rows, listed
+from workers.statements import BODIES, END, FRESH, IDLE, LOST, NO_MESSAGE, OLDEST, OURS, TAKE, Ready
+from workers.tables import failures, findings, jobs, now_s, readings, sources, work
 
 TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
 
 # a claim holds no more text than this, unless one document alone does: a process holds it in memory
 CLAIM_CHARS = 4_000_000
+# so few documents are claimed however little waits, if there are as many: a smaller claim costs more than it evens out
+FEW = 16
+
+_ANSWER = tuple(f.name for f in fields(Finding))
+_FINDING_COLUMNS = tuple(findings.c[name] for name in ("document_id", "student_id", *_ANSWER))
+_READING_COLUMNS = tuple(readings.c[name] for name in ("document_id", "student_id", "job_id", "epoch", "n_findings", "read_at"))
+_answer: attrgetter[tuple[Any, ...]] = attrgetter(*_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +59,36 @@ class Claims:
     held: tuple[Claim, ...]
 
 
-def claim(connection: Connection, owner: str, limit: int, lease_s: float, without: Collection[int] = ()) -> Claims | None:
+def claim(connection: Connection, owner: str, limit: int, lease_s: float, without: Collection[int] = (), share: int = 1) -> Claims | None:
     """Up to `limit` documents of the oldest waiting job, or one whose earlier claim lapsed; None: nothing waits.
 
-    Jobs in `without` are passed over: their student cannot be used here.
+    Jobs in `without` are passed over: their student cannot be used here. Of what waits one part in `share`
+    is taken, but `FEW` in any case: towards a job's end claims grow small, and all processes end together.
     """
-    rows = _ready(connection, without, lost=True, limit=1) or _ready(connection, without, lost=False, limit=limit)
+    rows = _ready(connection, without, LOST, 1, 1) or _ready(connection, without, FRESH, limit, share)
     if not rows:
         return None
-    ids = [row.id for row in _within(rows, CLAIM_CHARS)]
-    taken = connection.execute(
-        update(work)
-        .where(work.c.id.in_(ids))
-        .values(state="leased", owner=owner, epoch=work.c.epoch + 1, attempts=work.c.attempts + 1, lease_until=now_s() + lease_s)
-        .returning(work.c.id, work.c.epoch, work.c.attempts, work.c.document_id)
-    ).all()
-    by_document = {t.document_id: t for t in taken}
-    bodies = connection.execute(select(texts.c.document_id, texts.c.text).where(texts.c.document_id.in_(by_document)).order_by(texts.c.document_id))
-    held = tuple(Claim(t.id, t.epoch, t.attempts, b.document_id, b.text) for b in bodies for t in [by_document[b.document_id]])
-    job = connection.execute(select(jobs.c.id, jobs.c.pack, jobs.c.student_id).where(jobs.c.id == rows[0].job_id)).one()
-    return Claims(job.id, job.pack, job.student_id, held)
+    ids = listed(row.id for row in _within(rows, CLAIM_CHARS))
+    taken = connection.execute(TAKE, {"ids": ids, "holder": owner, "lease_s": lease_s}).all()
+    by_document = {document_id: (work_id, epoch, attempts) for work_id, epoch, attempts, document_id in taken}
+    bodies = connection.execute(BODIES, {"ids": listed(by_document)})
+    held = tuple(Claim(*by_document[document_id], document_id, text) for document_id, text in bodies)
+    return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held)
 
 
-def _ready(connection: Connection, without: Collection[int], *, lost: bool, limit: int) -> Sequence[Row[Any, Any, Any]]:
-    """Ready rows of one job, locked on PostgreSQL so that two claims never meet."""
-    fresh = work.c.n_lost > 0 if lost else work.c.n_lost == 0
-    ready = (work.c.state == "ready") & fresh & work.c.job_id.not_in(without)
-    first = connection.execute(select(work.c.job_id).where(ready).order_by(work.c.id).limit(1).with_for_update(skip_locked=True)).scalar()
+def _ready(connection: Connection, without: Collection[int], kind: Ready, limit: int, share: int) -> Sequence[Row[Any, Any, Any, Any, Any]]:
+    """Ready rows of one job."""
+    passed = {"without": listed(without)}
+    first = connection.execute(kind.first, passed).scalar()
     if first is None:
         return []
-    rows = select(work.c.id, work.c.job_id, documents.c.n_chars).join(documents, documents.c.id == work.c.document_id)
-    return connection.execute(rows.where(ready, work.c.job_id == first).order_by(work.c.id).limit(limit).with_for_update(of=work, skip_locked=True)).all()
+    if share > 1:
+        n_ready = connection.execute(kind.many, passed | {"job": first, "n": limit * share}).scalar_one()
+        limit = min(limit, max(FEW, n_ready // share))
+    return connection.execute(kind.rows, passed | {"job": first, "n": limit}).all()
 
 
-def _within(rows: Sequence[Row[Any, Any, Any]], n_chars: int) -> Sequence[Row[Any, Any, Any]]:
+def _within(rows: Sequence[Row[Any, Any, Any, Any, Any]], n_chars: int) -> Sequence[Row[Any, Any, Any, Any, Any]]:
     """The first rows whose texts together are within the bound; at least one."""
     totals = list(accumulate(row.n_chars for row in rows))
     return rows[: max(1, bisect_right(totals, n_chars))]
@@ -89,50 +96,52 @@ def _within(rows: Sequence[Row[Any, Any, Any]], n_chars: int) -> Sequence[Row[An
 
 def renew(connection: Connection, held: Sequence[Claim], lease_s: float) -> None:
     """Leases of documents still held, pushed on. Called only after a batch of the encoder ended: a hung process does not renew."""
-    connection.execute(update(work).where(_ours(held)).values(lease_until=now_s() + lease_s))
+    connection.execute(update(work).where(OURS).values(lease_until=now_s() + lease_s), {"held": _held(held)})
 
 
 def give_back(connection: Connection, held: Sequence[Claim]) -> None:
     """Claims returned unread, as if never made: another process may take them at once."""
     if held:
-        connection.execute(update(work).where(_ours(held)).values(state="ready", owner=None, lease_until=None, attempts=work.c.attempts - 1))
+        ready = update(work).where(OURS).values(state="ready", owner=None, lease_until=None, attempts=work.c.attempts - 1)
+        connection.execute(ready, {"held": _held(held)})
 
 
 def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, Reading]]) -> int:
     """Writes findings and failures of documents that are still ours; gives how many the fence refused."""
     if not done:
         return 0
-    ended = {row.id for row in connection.execute(delete(work).where(_ours([c for c, _ in done])).returning(work.c.id))}
-    ours = [(c, r) for c, r in done if c.work_id in ended]
-    key = {"student_id": claims.student_id}
+    ended_at: dict[int, float] = dict(connection.execute(END, {"held": _held(c for c, _ in done)}).all())
+    ours = [(c, r) for c, r in done if c.work_id in ended_at]
     good = [(c, r) for c, r in ours if not r.failed]
     bad = [(c, r) for c, r in ours if r.failed]
-    if good:
-        connection.execute(
-            insert(readings).values(read_at=now_s()),
-            [key | {"document_id": c.document_id, "job_id": claims.job_id, "epoch": c.epoch, "n_findings": len(r.findings)} for c, r in good],
-        )
-        if rows := [key | {"document_id": c.document_id} | asdict(f) for c, r in good for f in r.findings]:
-            connection.execute(insert(findings), rows)
+    student, job = claims.student_id, claims.job_id
+    insert_rows(connection, _READING_COLUMNS, [(c.document_id, student, job, c.epoch, len(r.findings), ended_at[c.work_id]) for c, r in good])
+    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, student, *_answer(f)) for c, r in good for f in r.findings])
     if bad:
         connection.execute(
             insert(failures).values(failed_at=now_s()),
             [
-                key | {"document_id": c.document_id, "job_id": claims.job_id, "stage": r.stage, "code": r.code, "reason": r.reason, "attempts": c.attempts}
+                {
+                    "document_id": c.document_id,
+                    "student_id": student,
+                    "job_id": job,
+                    "stage": r.stage,
+                    "code": r.code,
+                    "reason": r.reason,
+                    "attempts": c.attempts,
+                }
                 for c, r in bad
             ],
         )
-    # documents are read again: why they waited is past
-    connection.execute(update(jobs).where(jobs.c.id == claims.job_id, jobs.c.message.is_not(None)).values(message=None))
+    connection.execute(NO_MESSAGE, {"job": job})
     refused = len(done) - len(ours)
     if refused:
-        connection.execute(update(jobs).where(jobs.c.id == claims.job_id).values(n_refused=jobs.c.n_refused + refused))
+        connection.execute(update(jobs).where(jobs.c.id == job).values(n_refused=jobs.c.n_refused + refused))
     return refused
 
 
-def _ours(held: Sequence[Claim]) -> ColumnElement[bool]:
-    """The fence: the row is still leased under the epoch that this process was given."""
-    return tuple_(work.c.id, work.c.epoch).in_([(c.work_id, c.epoch) for c in held]) & (work.c.state == "leased")
+def _held(held: Iterable[Claim]) -> str:
+    return listed((c.work_id, c.epoch) for c in held)
 
 
 def sweep(connection: Connection, max_attempts: int) -> int:
@@ -142,7 +151,8 @@ def sweep(connection: Connection, max_attempts: int) -> int:
     again = [row.id for row in lapsed if row.n_lost + 1 < max_attempts]
     if again:
         connection.execute(
-            update(work).where(work.c.id.in_(again)).values(state="ready", owner=None, lease_until=None, epoch=work.c.epoch + 1, n_lost=work.c.n_lost + 1)
+            update(work).where(among(work.c.id, "ids")).values(state="ready", owner=None, lease_until=None, epoch=work.c.epoch + 1, n_lost=work.c.n_lost + 1),
+            {"ids": listed(again)},
         )
     for row in dead:
         connection.execute(delete(work).where(work.c.id == row.id))
@@ -164,9 +174,8 @@ def sweep(connection: Connection, max_attempts: int) -> int:
 
 def settle(connection: Connection) -> list[int]:
     """Ends the running jobs that have no work left, and gives their ids. Never green when anything failed."""
-    waiting = select(work.c.job_id).where(work.c.job_id == jobs.c.id).exists()
     # the rows stay locked: a cancel, retry or submit comes before or after, never in between
-    idle = connection.execute(select(jobs.c.id).where(jobs.c.state == "RUNNING", ~waiting).with_for_update(skip_locked=True)).scalars().all()
+    idle = connection.execute(IDLE).scalars().all()
     ended = []
     for job_id in idle:
         count = counts(connection, job_id)
@@ -188,8 +197,9 @@ def _open_rejects(connection: Connection, job_id: int) -> int:
 
 
 def lock_job(connection: Connection, job_id: int) -> str:
-    """The job's state, held until the transaction ends."""
-    return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id).with_for_update()).scalar_one())
+    """The job's state, held until the transaction ends: no cancel, retry, submit or settling comes in between; findings are written meanwhile."""
+    # "no key update": the weakest lock that these exclude one another by. Under a stronger one PostgreSQL makes readings wait, which refer to the job
+    return str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id).with_for_update(key_share=True)).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +279,8 @@ def next_job(connection: Connection, *, explained: bool) -> int | None:
     Jobs that wait for a usable student are looked at only if `explained`: rung for at every
     wake-up, they would keep all processes busy doing nothing.
     """
-    waiting = select(work.c.job_id).where(work.c.state == "ready").order_by(work.c.id).limit(1)
-    if not explained:
-        waiting = waiting.join(jobs, jobs.c.id == work.c.job_id).where(jobs.c.message.is_(None))
-    return connection.execute(waiting).scalar()
+    oldest = select(jobs.c.id).where(jobs.c.state.in_(("OPEN", "RUNNING")), OLDEST.is_not(None)).order_by(OLDEST).limit(1)
+    return connection.execute(oldest if explained else oldest.where(jobs.c.message.is_(None))).scalar()
 
 
 def explain(connection: Connection, job_id: int, message: str) -> None:

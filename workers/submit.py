@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
+from workers.bulk import among, insert_rows, listed
 from workers.ingest import Source, read_paths
 from workers.ingest.rows import Incoming, Reject
 from workers.queue import lock_job
@@ -21,7 +23,25 @@ from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
 from workers.views import refresh_views
 
+_WORK_COLUMNS = tuple(work.c[name] for name in ("job_id", "document_id", "student_id", "state", "epoch", "attempts", "n_lost"))
 COUNTED = ("seen", "accepted", "duplicate", "rejected")
+
+# One statement for a chunk, which gives the ids that it made. What another submit has just stored is left out: on PostgreSQL
+# this waits for the other's end, and the next statement sees its rows
+_DESCRIBED = "INSERT INTO documents (pack, key, content_sha256, n_chars, meta, received_at) SELECT CAST(:pack AS varchar),"
+_GIVING = "ON CONFLICT DO NOTHING RETURNING id, key, content_sha256"
+_NEW_DOCUMENTS = {
+    "sqlite": text(f"{_DESCRIBED} value ->> 0, value ->> 1, value ->> 2, value ->> 3, unixepoch('subsec') FROM json_each(:rows) WHERE true {_GIVING}"),
+    "postgresql": text(
+        f"{_DESCRIBED} value ->> 0, value ->> 1, CAST(value ->> 2 AS integer), CAST(value ->> 3 AS json), extract(epoch FROM clock_timestamp()) "
+        f"FROM json_array_elements(CAST(:rows AS json)) {_GIVING}"
+    ),
+}
+_KNOWN = select(documents.c.id, documents.c.key, documents.c.content_sha256).where(documents.c.pack == bindparam("pack"), among(documents.c.key, "keys"))
+_TAKEN = {
+    table.name: select(table.c.document_id).where(table.c.student_id == bindparam("student"), among(table.c.document_id, "ids"))
+    for table in (readings, failures, work)
+}
 
 # (label of the file, rows seen so far)
 OnRows = Callable[[str, int], None]
@@ -132,8 +152,8 @@ Chunk = Sequence[tuple[Source, Incoming | Reject | None]]
 def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submitted, source_ids: dict[Source, int], batch: Chunk) -> None:
     """Stores one chunk of rows, of however many files, and counts it per file and in all."""
     incoming = [(source, row) for source, row in batch if isinstance(row, Incoming)]
-    ids = _store_documents(connection, pack, [row for _, row in incoming])
-    taken = _taken(connection, student_id, set(ids))
+    ids, old = _store_documents(connection, pack, [row for _, row in incoming])
+    taken = _taken(connection, student_id, old)  # a new document was never read
     new: dict[int, Source] = {}
     per_source: dict[Source, Counter[str]] = {source: Counter() for source, _ in batch}
     bad: dict[Source, list[Reject]] = {source: [] for source in per_source}
@@ -149,8 +169,7 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
         else:
             new[document_id] = source
             per_source[source]["accepted"] += 1
-    if new:
-        connection.execute(insert(work), [{"job_id": done.job_id, "document_id": i, "student_id": student_id} for i in new])
+    insert_rows(connection, _WORK_COLUMNS, [(done.job_id, document_id, student_id, "ready", 0, 0, 0) for document_id in new])
     for source, count in per_source.items():
         count["rejected"] = len(bad[source])
         count["seen"] = sum(count.values())
@@ -167,28 +186,35 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
             setattr(done, n, getattr(done, n) + count[n])
 
 
-def _store_documents(connection: Connection, pack: str, incoming: Sequence[Incoming]) -> list[int]:
-    """The document's id of each row, new ones stored with their text; equal rows share one."""
+def _store_documents(connection: Connection, pack: str, incoming: Sequence[Incoming]) -> tuple[list[int], set[int]]:
+    """The document's id of each row, and the ids that were there before; new ones are stored with their text, equal rows share one."""
     if not incoming:
-        return []
+        return [], set()
     keys = [(row.key, _sha256(row.text)) for row in incoming]
     rows = dict(zip(keys, incoming, strict=True))
-    stored = [{"pack": pack, "key": key, "content_sha256": sha, "n_chars": len(r.text), "meta": dict(r.meta)} for (key, sha), r in rows.items()]
-    insert_new(connection, documents, stored, received_at=now_s())
-    found = connection.execute(
-        select(documents.c.id, documents.c.key, documents.c.content_sha256).where(documents.c.pack == pack, documents.c.key.in_({key for key, _ in rows}))
-    ).all()
-    ids = {(f.key, f.content_sha256): f.id for f in found}
-    insert_new(connection, texts, [{"document_id": ids[k], "text": r.text} for k, r in rows.items()])
-    return [ids[k] for k in keys]
+    described = [(key, sha256, len(row.text), json.dumps(dict(row.meta))) for (key, sha256), row in rows.items()]
+    stored = connection.execute(_NEW_DOCUMENTS[connection.dialect.name], {"pack": pack, "rows": listed(described)})
+    ids = {(key, sha256): document_id for document_id, key, sha256 in stored}
+    insert_rows(connection, (texts.c.document_id, texts.c.text), [(document_id, rows[key].text) for key, document_id in ids.items()])
+    old = _known(connection, pack, [key for key in rows if key not in ids])
+    ids |= old
+    return [ids[k] for k in keys], set(old.values())
+
+
+def _known(connection: Connection, pack: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """The stored documents of these ids and contents."""
+    if not keys:
+        return {}
+    found = connection.execute(_KNOWN, {"pack": pack, "keys": listed(key for key, _ in keys)})
+    wanted = set(keys)
+    return {(key, sha256): document_id for document_id, key, sha256 in found if (key, sha256) in wanted}
 
 
 def _taken(connection: Connection, student_id: str, ids: Collection[int]) -> dict[int, str]:
     """Documents that this student has read, failed on or still has to read, each with the table that says so."""
     taken: dict[int, str] = {}
-    for table in (readings, failures, work):
-        found = connection.execute(select(table.c.document_id).where(table.c.student_id == student_id, table.c.document_id.in_(ids)))
-        taken |= dict.fromkeys(found.scalars(), table.name)
+    for name, statement in _TAKEN.items() if ids else ():
+        taken |= dict.fromkeys(connection.execute(statement, {"student": student_id, "ids": listed(ids)}).scalars(), name)
     return taken
 
 

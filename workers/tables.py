@@ -126,7 +126,7 @@ work = Table(
     "work",
     metadata,
     Column("id", Key, primary_key=True, comment="order of reading"),
-    _key("jobs", "job", index=True),
+    _key("jobs", "job"),
     _key("documents", "document to be read"),
     Column("student_id", String(80), nullable=False, comment="student to read it"),
     Column("state", String(10), nullable=False, default="ready", comment="ready or leased"),
@@ -136,7 +136,9 @@ work = Table(
     Column("owner", String(80), comment="process that holds the claim"),
     Column("lease_until", Double, comment="when the claim lapses, database clock"),
     UniqueConstraint("document_id", "student_id"),
+    # the oldest that nobody holds, of all jobs and of one: whatever is asked of a queue is the first entry of a range, never a sort
     Index("ix_work_state_n_lost_id", "state", "n_lost", "id"),
+    Index("ix_work_job_id_state_n_lost_id", "job_id", "state", "n_lost", "id"),
     comment="documents that still have to be read; a row goes when its findings are written",
 )
 
@@ -145,10 +147,11 @@ readings = Table(
     metadata,
     _key("documents", "document", primary_key=True),
     Column("student_id", String(80), primary_key=True, comment="student that read it"),
-    _key("jobs", "job", index=True),
+    _key("jobs", "job"),
     Column("epoch", Integer, nullable=False, comment="epoch of the claim that wrote it"),
     Column("n_findings", Integer, nullable=False, comment="findings written with it"),
     Column("read_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Index("ix_readings_job_id_n_findings", "job_id", "n_findings"),  # holds all that the counts of a job ask for
     comment="documents that were read, one row a document and student",
 )
 

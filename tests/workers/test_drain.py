@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from pipelines.predict import Reading
 from suites.discover import Pack
@@ -18,7 +18,7 @@ from workers.queue import claim, counts, next_job
 from workers.settings import Settings, load_settings
 from workers.store import Store
 from workers.submit import submit
-from workers.tables import jobs
+from workers.tables import jobs, work
 
 from .conftest import write_documents
 
@@ -27,6 +27,8 @@ STUDENT, OTHER = "toy-000000000000", "toy-111111111111"
 
 class Reader:
     """Reads everything and finds nothing."""
+
+    cache = None
 
     def __init__(self, on_part: Callable[[], None] = lambda: None) -> None:
         self._on_part = on_part
@@ -121,6 +123,66 @@ def test_time_is_looked_at_between_parts(store: Store, settings: Settings, toy_p
         assert counts(connection, job).pending == 90 - first
         taken = claim(connection, "a", 100, 60.0)
     assert taken is not None and len(taken.held) == 90 - first and {c.attempts for c in taken.held} == {1}
+
+
+def test_a_finished_part_and_the_next_claim_share_a_commit(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A job of several claims takes one transaction a claim, and two for its begin and end: each waits for the disk once."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 300))
+    parts: list[int] = []
+    commits: list[object] = []
+    event.listen(store.engine, "commit", commits.append)
+    assert read(store, settings, lambda pack, student: Reader(on_part=lambda: parts.append(1))) == 300
+    assert len(commits) == len(parts) + 2
+    with store.reading() as connection:
+        assert connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one() == "COMPLETED"
+
+
+def test_what_the_last_commit_claimed_is_given_back_at_a_stop(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A stop leaves nothing claimed, at whichever part it comes."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 200))
+    for n_looks in range(6):
+        looks = iter([False] * n_looks)
+        drain(store, settings, budget_s=30, stop=lambda looks=looks: next(looks, True), get_predictor=lambda pack, student: Reader())  # type: ignore[misc, arg-type, return-value]
+        with store.reading() as connection:
+            assert set(connection.execute(select(work.c.state)).scalars()) <= {"ready"}
+
+
+def test_claims_grow_small_towards_the_end(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """Of little that waits a drain takes a part only: other processes get theirs, and all end together."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 200))
+    sizes: list[int] = []
+
+    class Noting(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+            sizes.append(len(documents))
+            return super().predict(documents, on_batch)
+
+    read(store, settings, lambda pack, student: Noting())
+    assert sizes[0] == 50 and sizes == sorted(sizes, reverse=True) and sum(sizes) == 200
+    assert min(sizes[:-1]) == queue.FEW
+
+
+def test_the_watchdog_is_not_armed_at_every_batch(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arming starts a thread: a second's batches share one, and it waits for that second longer."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    armed: list[float] = []
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda timeout, exit: armed.append(timeout))
+
+    class Batches(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+            for document in documents:
+                for _ in range(1000):
+                    on_batch()
+                yield Reading(document.id)
+
+    monkeypatch.setattr("workers.drain.time.monotonic", iter(range_of_seconds(10_100, 0.001)).__next__)
+    drain(store, settings, budget_s=1e9, get_predictor=lambda pack, student: Batches())  # type: ignore[arg-type, return-value]
+    assert 9 <= len(armed) <= 12
+    assert min(armed) >= settings.worker.stall_s + 1
+
+
+def range_of_seconds(n: int, step: float) -> list[float]:
+    return [i * step for i in range(n)]
 
 
 @pytest.mark.parametrize(("bound", "held"), [(1, 1), (10_000, 10), (0, 1)])

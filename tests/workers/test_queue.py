@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import func, select, text, update
 from pipelines.predict import Reading
 from suites.discover import Pack
 from suites.types import Finding
-from workers.queue import Claims, cancel, claim, counts, finish, give_back, renew, retry, settle, sweep
+from workers.queue import Claims, cancel, claim, counts, finish, give_back, lock_job, renew, retry, settle, sweep
 from workers.store import Store
 from workers.submit import submit
 from workers.tables import failures, findings, jobs, readings, work
@@ -101,6 +102,34 @@ def test_the_fence_holds_against_a_second_claim_in_progress(store: Store, job: i
     assert end(store, zombie) == 10
     assert end(store, fresh) == 0
     assert n_rows(store, findings) == 1  # a lost document is claimed alone
+
+
+def test_the_fence_sees_a_lapse_that_is_just_being_written(store: Store, job: int) -> None:
+    """A process that finishes while the sweep takes its claim waits for the sweep's commit and is refused."""
+    claims = take(store)
+    assert claims is not None
+    lapse(store)
+    refused: list[int] = []
+    late = threading.Thread(target=lambda: refused.append(end(store, claims)))
+    with store.begin() as connection:
+        assert sweep(connection, 4) == 10
+        late.start()
+        time.sleep(0.3)
+        assert not refused
+    late.join()
+    assert refused == [10] and n_rows(store, readings) == 0
+
+
+def test_a_submit_does_not_hold_up_those_that_write(store: Store, job: int) -> None:
+    """While a submit, retry or cancel holds a job, its findings are written: on PostgreSQL; SQLite has one writer at a time."""
+    if store.is_sqlite:
+        pytest.skip("one writer at a time")
+    claims = take(store)
+    assert claims is not None
+    with store.begin() as connection:
+        lock_job(connection, job)
+        assert end(store, claims) == 0
+    assert n_rows(store, readings) == 10
 
 
 def test_finishing_twice_changes_nothing(store: Store, job: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from sqlalchemy import func, select
 
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
+from workers.ingest import Incoming, Source
 from workers.queue import cancel, counts
 from workers.store import Store
 from workers.submit import Submitted, submit
@@ -148,3 +151,30 @@ def test_an_empty_folder_is_an_error(store: Store, toy_pack: Pack, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="Nothing to submit"):
         sent(store, toy_pack, tmp_path / "empty")
+
+
+def test_metadata_is_stored_as_it_was_given(store: Store, toy_pack: Pack, tmp_path: Path) -> None:
+    """Quotes, escapes, nested values, and large numbers in metadata come back as they were, and keys like SQL stay keys."""
+    meta = {"a": 'quote " back\\slash \t ä \U0001f600 :rows %(x)s', "n": [1, 2**60, 0.1, None, True, {"deep": "er"}], "": ""}
+    rows: list[dict[str, object]] = [{"id": "it's:rows", "text": "one", "meta": meta}, {"id": "plain", "text": "two"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert sent(store, toy_pack, tmp_path / "a.jsonl").accepted == 2
+    with store.reading() as connection:
+        stored = {row.key: row for row in connection.execute(select(documents))}
+    assert stored["it's:rows"].meta == meta and stored["plain"].meta == {}
+    assert all(row.received_at > 1e9 for row in stored.values())
+
+
+def test_a_submit_holds_one_chunk(store: Store, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are read as they are stored: never more than a chunk of them is in memory, however long the file."""
+    seen = {"read": 0, "stored": 0, "most": 0}
+
+    def rows() -> Iterator[Incoming]:
+        for number in range(100):
+            seen["read"] += 1
+            seen["most"] = max(seen["most"], seen["read"] - seen["stored"])
+            yield Incoming(f"a:{number}", f"doc-{number}", f"text {number}", {})
+
+    monkeypatch.setattr("workers.submit.read_paths", lambda paths, max_chars: iter([(Source(tmp_path / "a", "a", 1), rows())]))
+    sent(store, toy_pack, tmp_path / "a", on_rows=lambda label, n: seen.update(stored=n))
+    assert seen["read"] == 100 and seen["most"] <= 7 + 1

@@ -1,0 +1,60 @@
+"""Meters for measurements: time inside a store's transactions, peak memory, processor time of a server's processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Connection
+
+from workers.store import Store
+
+
+class MeteredStore(Store):
+    """A store that adds up the seconds its transactions took, from asking for a connection to the end of the commit."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.seconds = 0.0
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        began = time.monotonic()
+        try:
+            with super().begin() as connection:
+                yield connection
+        finally:
+            self.seconds += time.monotonic() - began
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        began = time.monotonic()
+        try:
+            with super().reading() as connection:
+                yield connection
+        finally:
+            self.seconds += time.monotonic() - began
+
+
+def peak_mb() -> int:
+    """The most resident memory that this process ever had. Not getrusage: that one keeps the parent's across an exec."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def tree_cpu_s(pid: int | None) -> float:
+    """Processor seconds of a process and its children, those that ended included; 0 without a process."""
+    if pid is None:
+        return 0.0
+    root = psutil.Process(pid)
+    while True:
+        try:
+            alive = [child.cpu_times() for child in root.children(recursive=True)]
+            break
+        except psutil.NoSuchProcess:  # one ended meanwhile: its time is the parent's now
+            continue
+    own = root.cpu_times()
+    return float(own.user + own.system + own.children_user + own.children_system + sum(times.user + times.system for times in alive))
