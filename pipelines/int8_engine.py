@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from pipelines.encode import Floats, Ints
 from pipelines.engine import Project, as_they_are, nothing
@@ -39,6 +40,7 @@ class Int8Engine:
         self._layers, self._model = _model(self._arrays, n_heads=int(about["n_heads"]))
         self._scratch = threading.local()
         self._threads = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
+        self._blas = ThreadpoolController()
         self.hidden = int(self._model.hidden)
 
     def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
@@ -48,9 +50,11 @@ class Int8Engine:
             return [project(states) for states in self._encode(part)]
 
         found: list[Floats] = []
-        for states in self._threads.map(read, parts) if self._threads else map(read, parts):
-            found += states
-            on_batch()
+        # what `project` multiplies is small: the library's own threads would only spin on the cores that ours read on
+        with self._blas.limit(limits=1, user_api="blas"):
+            for states in self._threads.map(read, parts) if self._threads else map(read, parts):
+                found += states
+                on_batch()
         return found
 
     def _encode(self, rows: Sequence[Ints]) -> list[Floats]:
