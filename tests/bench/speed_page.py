@@ -69,7 +69,7 @@ def notes(results: Results) -> list[str]:
         "60 % short messages, 30 % abstracts, 10 % notes in windows of 512; every system has the same threads, windows and documents.",
         "ours reads whole documents as `predict` does: windows, all heads, rules. Peers give one label a window, no findings.",
         "+-: half the span of the rounds. p50/p95/p99: one message of 60 tokens, one thread. pipeline: transformers.pipeline.",
-        f"peak of the cores: fp32 {_giga(peaks['fp32'])}, int8 {_giga(peaks['int8'])} billion multiply-adds/s, fp32 by torch's product, int8 in registers alone or by the best library's product.",
+        f"peak of the cores: fp32 {_giga(peaks['fp32'])}, int8 {_giga(peaks['int8'])} billion multiply-adds/s: by torch's product, and in registers alone.",
     ]
     if any(row.get("weights") == "random" for row in results["systems"]):
         said.append("*: random weights, which cost what learned ones cost.")
