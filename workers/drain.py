@@ -29,6 +29,8 @@ PART_DOCUMENTS = 128
 PART_CHARS = 100_000
 # a claim takes a quarter of what waits at most: the last documents of a job are spread over the processes
 SHARE = 4
+# a lease is renewed so many times while it would last: rules of a long document, which renew nothing, begin with nearly a whole one
+RENEWALS = 8
 
 GetPredictor = Callable[[str, str], Predictor]
 
@@ -186,7 +188,7 @@ class _Progress:
         if now - self._armed > self._grain_s:
             faulthandler.dump_traceback_later(self._worker.stall_s + self._grain_s, exit=True)
             self._armed = now
-        if self.holding and now - self._renewed > self._worker.lease_s / 3:
+        if self.holding and now - self._renewed > self._worker.lease_s / RENEWALS:
             with self._store.begin() as connection:
                 renew(connection, self.holding, self._worker.lease_s)
             self._renewed = time.monotonic()
