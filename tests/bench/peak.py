@@ -74,7 +74,7 @@ def _rate(product: Callable[[tuple[int, int, int]], Callable[[], object]]) -> fl
         if _best(product(PROBE), PROBE, 0.2) < HOPELESS:
             return None
         return _best(product(PRODUCT), PRODUCT)
-    except (RuntimeError, AttributeError, NotImplementedError):  # this build of torch cannot
+    except (RuntimeError, AttributeError, NotImplementedError):  # torch has no such product on this processor
         return None
 
 
