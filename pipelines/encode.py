@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,34 @@ class Tokens:
         """For each range of characters [start, end) the tokens that begin inside it."""
         places = np.searchsorted(self.starts, np.asarray(ranges, np.int64).reshape(-1, 2))
         return [slice(int(first), int(last)) for first, last in places]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Several texts, one after another: text i has the tokens from begins[i] to begins[i + 1]. Shape of begins: (n_texts + 1,)."""
+
+    tokens: Tokens
+    begins: Ints
+
+    @classmethod
+    def of(cls, each: Sequence[Tokens]) -> Texts:
+        """The texts in this order."""
+        parts = ([getattr(tokens, name) for tokens in each] or [np.zeros(0, np.int32)] for name in ("ids", "starts", "ends", "words"))
+        return cls(Tokens(*(np.concatenate(part) for part in parts)), np.cumsum([0, *(len(tokens) for tokens in each)], dtype=np.int32))
+
+    def between(self, ranges: Sequence[Sequence[tuple[int, int]]]) -> list[slice]:
+        """For each range of characters of each text the tokens that begin inside it, those of the first text first."""
+        found = []
+        for (begin, end), own in zip(pairwise(self.begins.tolist()), ranges, strict=True):
+            places = begin + np.searchsorted(self.tokens.starts[begin:end], np.asarray(own, np.int64).reshape(-1, 2))
+            found += [slice(first, last) for first, last in places.tolist()]
+        return found
+
+    def words(self) -> Ints:
+        """The first piece of each word. Shape: (n_words,)."""
+        begins = np.diff(self.tokens.words, prepend=-2) != 0
+        begins[self.begins[self.begins < len(self.tokens)]] = True
+        return np.flatnonzero(begins).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.encode import Floats, Ints, Tokens
+from pipelines.encode import Floats, Ints, Texts
 from pipelines.lexicon import Lexicon
-from pipelines.transitions import best_tags, legal
+from pipelines.transitions import ONE_TEXT, best_tags, legal
 from suites.types import Finding, Task
 
 Flags = npt.NDArray[np.bool_]
+# characters [start, end)
+Range = tuple[int, int]
 # a found span in words: first, last, number of its label
 Run = tuple[int, int, int]
 LIKELY = 0.5
@@ -95,16 +97,20 @@ def pooled(token_logits: Floats, ranges: Sequence[slice]) -> Floats:
     return np.asarray(np.where(n_tokens > 0, sums / np.maximum(n_tokens, 1), 0.0), np.float32)
 
 
-def answer_ranges(head: Head, token_logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
-    """Findings of a choice or tags task over character ranges: a document, sentences or spans."""
-    places = tokens.between(ranges)
+def answer_ranges(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]]) -> list[list[Finding]]:
+    """Each text's findings of a choice or tags task over ranges of its characters: all of it, sentences or spans."""
+    places = texts.between(ranges)
     logits = pooled(token_logits, places) + head.bias
     if head.lexicon is not None:
-        logits += head.lexicon.logits(tokens.ids, places)
+        logits += head.lexicon.logits(texts.tokens.ids, places)
     scores = range_scores(head.task, logits / head.temperature, head.platt)
     look = unsure(head, scores)
-    rows, labels = np.nonzero(given(head.task, scores, head.thresholds))
-    return [_finding(head.task, int(k), scores[i, k], *ranges[i], look[i, k]) for i, k in zip(rows, labels, strict=True)]
+    asked = [(text, *chars) for text, own in enumerate(ranges) for chars in own]
+    found: list[list[Finding]] = [[] for _ in ranges]
+    for row, label in np.argwhere(given(head.task, scores, head.thresholds)).tolist():
+        text, start, end = asked[row]
+        found[text].append(_finding(head.task, label, scores[row, label], start, end, look[row, label]))
+    return found
 
 
 def range_scores(task: Task, logits: Floats, platt: tuple[float, float] | None = None) -> Floats:
@@ -155,51 +161,66 @@ def unsure(head: Head, scores: Floats) -> Flags:
     if head.abstain is None:
         return np.zeros((len(scores), len(head.task.labels)), np.bool_)
     costs = np.asarray(head.abstain)
-    expected = scores @ costs.T if head.task.kind == "choice" else (1.0 - scores) * costs[:, 0]
+    # sums, not a product of matrices: that one's last digit depends on how many ranges are asked at once
+    expected = (scores[:, None, :] * costs).sum(axis=2) if head.task.kind == "choice" else (1.0 - scores) * costs[:, 0]
     return np.asarray(expected > 1.0)
 
 
-def answer_spans(head: Head, token_logits: Floats, tokens: Tokens) -> list[Finding]:
-    """Findings of a spans task: the best tags of the words, each answered at its first piece, runs joined."""
-    if not len(tokens):
-        return []
-    first = np.flatnonzero(np.diff(tokens.words, prepend=-2))
-    last = np.append(first[1:], len(tokens)) - 1
+def answer_spans(head: Head, token_logits: Floats, texts: Texts) -> list[list[Finding]]:
+    """Each text's findings of a spans task: the best tags of the words, each answered at its first piece, runs joined."""
+    found: list[list[Finding]] = [[] for _ in texts.begins[1:]]
+    first = texts.words()
+    begins = np.searchsorted(first, texts.begins[:-1]).astype(np.int32)
     chances = softmax((token_logits[first] + head.bias) / head.temperature)
-    spans = runs(best_tags(chances, head.transitions))
-    scores = np.maximum(chance_right(raw_scores(chances, spans), head.platt), LEAST)[:, None]
+    spans = runs(best_tags(chances, head.transitions, begins), begins)
+    if not spans:
+        return found
+    scores = np.maximum(chance_right(raw_scores(chances, spans, begins), head.platt), LEAST)[:, None]
     kept, look = given(head.task, scores, head.thresholds), unsure(head, scores)
-    return [
-        _finding(head.task, label, scores[i, 0], int(tokens.starts[first[begin]]), int(tokens.ends[last[end]]), look[i, label])
-        for i, (begin, end, label) in enumerate(spans)
-        if kept[i, label]
-    ]
+    begin, end, labels = np.asarray(spans).T
+    last = np.append(first[1:], len(texts.tokens)) - 1
+    starts, ends = texts.tokens.starts[first[begin]].tolist(), texts.tokens.ends[last[end]].tolist()
+    owners = (np.searchsorted(begins, begin, side="right") - 1).tolist()  # of empty texts, which begin where the next one does, none
+    for i, label in enumerate(labels.tolist()):
+        if kept[i, label]:
+            found[owners[i]].append(_finding(head.task, label, scores[i, 0], starts[i], ends[i], look[i, label]))
+    return found
 
 
-def runs(tags: Ints) -> list[Run]:
-    """The spans that BIO tags of words mean. I-x that follows no x begins a span, as in the usual conlleval reading."""
+def runs(tags: Ints, begins: Ints = ONE_TEXT) -> list[Run]:
+    """The spans that BIO tags of words mean. I-x that follows no x of its text begins a span, as in the usual conlleval reading.
+
+    Shapes: tags (n_words,), begins, the first word of each text, (n_texts,).
+    """
     found: list[Run] = []
-    for word in np.flatnonzero(tags):
-        place, label, begins = int(word), int(tags[word] - 1) // 2, tags[word] % 2 == 1
-        if found and not begins and found[-1][1:] == (place - 1, label):
+    words, firsts = np.flatnonzero(tags), set(begins.tolist())
+    for place, tag in zip(words.tolist(), tags[words].tolist(), strict=True):
+        label = (tag - 1) // 2
+        if found and tag % 2 == 0 and place not in firsts and found[-1][1:] == (place - 1, label):
             found[-1] = (found[-1][0], place, label)
         else:
             found.append((place, place, label))
     return found
 
 
-def raw_scores(chances: Floats, spans: Sequence[Run]) -> Floats:
-    """How sure the tags of words are of each span. Shapes: chances (n_words, n_outputs), result (n_spans,).
+def raw_scores(chances: Floats, spans: Sequence[Run], begins: Ints = ONE_TEXT) -> Floats:
+    """How sure the tags of words are of each span. Shapes: chances (n_words, n_outputs), begins (n_texts,), result (n_spans,).
 
-    The geometric mean of its words' tags, times the chance that the next word does not go on
+    The geometric mean of its words' tags, times the chance that the next word of its text does not go on
     with it: wrong spans are mostly right in part, and end too early. Figures: docs/distillation.md.
     """
-    scores = []
-    for begin, end, label in spans:
-        inside = np.append(chances[begin, 2 * label + 1], chances[begin + 1 : end + 1, 2 * label + 2])
-        goes_on = chances[end + 1, 2 * label + 2] if end + 1 < len(chances) else 0.0
-        scores.append(np.exp(np.mean(np.log(np.maximum(inside, NEAREST)))) * (1.0 - goes_on))
-    return np.asarray(scores, np.float32)
+    if not spans:
+        return np.zeros(0, np.float32)
+    begin, end, label = np.asarray(spans).T
+    lengths = end + 1 - begin
+    offsets = np.cumsum(lengths) - lengths
+    of_span = np.repeat(np.arange(len(spans)), lengths)
+    word = np.arange(len(of_span)) - (offsets - begin)[of_span]
+    inside = chances[word, 2 * label[of_span] + np.where(word == begin[of_span], 1, 2)]
+    means = np.add.reduceat(np.log(np.maximum(inside, NEAREST)), offsets) / lengths.astype(np.float32)
+    is_last = np.isin(end + 1, begins) | (end + 1 == len(chances))
+    goes_on = np.where(is_last, np.float32(0.0), chances[np.where(is_last, end, end + 1), 2 * label + 2])
+    return np.asarray(np.exp(means) * (1.0 - goes_on), np.float32)
 
 
 def chance_right(raw: Floats, platt: tuple[float, float] | None) -> Floats:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
+from pipelines.ahead import ahead
 from pipelines.cache import Cache
-from pipelines.encode import Floats, TextEncoder, Tokens
+from pipelines.encode import Floats, TextEncoder, Texts, Tokens
 from pipelines.engine import Engine, nothing, stitched
 from pipelines.engines import Name, make_engine
-from pipelines.heads import Head, answer_ranges, answer_spans
+from pipelines.heads import Head, Range, answer_ranges, answer_spans
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
 from suites.discover import Pack, is_legal
 from suites.hooks import Hooks, load_hooks
-from suites.types import Document, Finding, TextLimits
+from suites.types import Document, Finding, Task, TextLimits
 
 CHUNK = 64  # documents whose windows are batched together
 
@@ -47,20 +47,30 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """One document on its way: cleaned, its tokens, and all heads' logits of them, shape (n_tokens, n_outputs)."""
+class Tokenised:
+    """One document on its way: cleaned, and its tokens."""
 
     document: Document
     text: str
     tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Some documents on their way: those to be answered, and all heads' logits of their tokens, shape (n_tokens, n_outputs).
+
+    Those that failed, or were read before, are readings already.
+    """
+
+    parts: Sequence[Tokenised | Reading]
     logits: Floats
 
 
 class Predictor:
     """A student ready to read. The same object serves the command line, the workers and evaluation.
 
-    With `ahead` the encoder reads the next documents, on threads of its own, while this one answers those before. `cache`
-    answers a text that was read before.
+    With `ahead` the encoder reads the next documents, on threads of its own, while this one answers those before and another
+    tokenises those after. `cache` answers a text that was read before.
     """
 
     def __init__(
@@ -98,44 +108,25 @@ class Predictor:
         asked, rest = given or {}, iter(documents)
         chunks = iter(lambda: list(islice(rest, CHUNK)), [])
         # a caller that is to be told of progress is told by this thread
-        encoded = self._encoded_ahead(chunks, asked) if self._ahead and on_batch is nothing else (self._encode(c, asked, on_batch) for c in chunks)
-        for chunk in encoded:
-            for part in chunk:
-                if isinstance(part, Reading):
-                    yield part
-                    continue
-                on_batch()  # rules and heads of a long document take seconds: they begin with a fresh lease
-                yield self._remembered(part, self._answer(part, asked.get(part.document.id, Given())))
-                on_batch()
+        step = ahead if self._ahead and on_batch is nothing else map
+        tokenised = step(lambda chunk: self._tokenise(chunk, asked), chunks)
+        for encoded in step(lambda parts: self._encode(parts, on_batch), tokenised):
+            answers = self._answers(encoded, asked, on_batch)
+            yield from (part if isinstance(part, Reading) else next(answers) for part in encoded.parts)
 
-    def _encoded_ahead(self, chunks: Iterator[list[Document]], given: Mapping[str, Given]) -> Iterator[list[Encoded | Reading]]:
-        """Each chunk encoded while the one before is answered."""
-        with ThreadPoolExecutor(1) as thread:
-            coming: Future[list[Encoded | Reading]] | None = None
-            for chunk in chunks:
-                following = thread.submit(self._encode, chunk, given, nothing)
-                if coming is not None:
-                    yield coming.result()
-                coming = following
-            if coming is not None:
-                yield coming.result()
-
-    def _encode(self, chunk: Sequence[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> list[Encoded | Reading]:
-        """The documents as the heads want them; those that need no reading, because they failed or were read before, as readings."""
+    def _tokenise(self, chunk: Sequence[Document], given: Mapping[str, Given]) -> list[Tokenised | Reading]:
         cleaned = [self._known(d, given) or self._clean(d) for d in chunk]
-        tokens = self._encoder.tokens([c for c in cleaned if isinstance(c, str)])
-        logits = stitched(self._engine, [self._encoder.inputs(t, self._limits) for t in tokens], self._logits, on_batch)
-        read = zip(tokens, logits, strict=True)
-        return [c if isinstance(c, Reading) else Encoded(d, c, *next(read)) for d, c in zip(chunk, cleaned, strict=True)]
+        tokens = iter(self._encoder.tokens([c for c in cleaned if isinstance(c, str)]))
+        return [c if isinstance(c, Reading) else Tokenised(d, c, next(tokens)) for d, c in zip(chunk, cleaned, strict=True)]
+
+    def _encode(self, parts: Sequence[Tokenised | Reading], on_batch: Callable[[], None]) -> Encoded:
+        inputs = [self._encoder.inputs(part.tokens, self._limits) for part in parts if isinstance(part, Tokenised)]
+        none = np.zeros((0, self._weights.shape[1]), np.float32)
+        return Encoded(parts, np.concatenate([none, *stitched(self._engine, inputs, self._logits, on_batch)]))
 
     def _known(self, document: Document, given: Mapping[str, Given]) -> Reading | None:
         findings = self.cache.get(document.text) if self.cache is not None and document.id not in given else None
         return None if findings is None else Reading(document.id, findings)
-
-    def _remembered(self, part: Encoded, reading: Reading) -> Reading:
-        if self.cache is not None and not reading.failed:
-            self.cache.put(part.document.text, reading.findings)
-        return reading
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:
@@ -157,13 +148,31 @@ class Predictor:
     def _logits(self, states: Floats) -> Floats:
         return np.asarray(states @ self._weights)
 
-    def _answer(self, part: Encoded, given: Given) -> Reading:
-        document, text = part.document, part.text
+    def _answers(self, encoded: Encoded, given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        """The readings of the documents that have none yet, in order."""
+        parts = [part for part in encoded.parts if isinstance(part, Tokenised)]
+        ruled = []
+        for part in parts:
+            on_batch()  # rules of a long document take seconds: they begin with a fresh lease
+            ruled.append(self._ruled(part))
+        on_batch()
+        sentences = [[] if isinstance(rules, Reading) else rules[0] for rules in ruled]
+        answers = self._answer_heads(parts, encoded.logits, sentences, [given.get(part.document.id, Given()) for part in parts])
+        for part, rules, answered in zip(parts, ruled, answers, strict=True):
+            reading = rules if isinstance(rules, Reading) else self._refined(part, [*rules[1], *answered])
+            if self.cache is not None and not reading.failed:
+                self.cache.put(part.document.text, reading.findings)
+            yield reading
+            on_batch()
+
+    def _ruled(self, part: Tokenised) -> tuple[list[Range], list[Finding]] | Reading:
         try:
-            sentences, ruled = self._rules.read(text)
+            return self._rules.read(part.text)
         except Exception as error:
-            return Reading(document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
-        found = [*ruled, *self._answer_heads(text, part.tokens, part.logits, sentences, given)]
+            return Reading(part.document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
+
+    def _refined(self, part: Tokenised, found: Sequence[Finding]) -> Reading:
+        document, text = part.document, part.text
         try:
             refined = list(self._hooks.refine(text, found))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
@@ -174,23 +183,32 @@ class Predictor:
             return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
         return Reading(document.id, _once(refined))
 
-    def _answer_heads(self, text: str, tokens: Tokens, logits: Floats, sentences: list[tuple[int, int]], given: Given) -> list[Finding]:
-        found: list[Finding] = []
-        for head in self._heads:
+    def _answer_heads(self, parts: Sequence[Tokenised], logits: Floats, sentences: Sequence[list[Range]], given: Sequence[Given]) -> list[list[Finding]]:
+        """What the heads find in each document: all documents are asked at once."""
+        texts = Texts.of([part.tokens for part in parts])
+        found: list[list[Finding]] = [[] for _ in parts]
+        for head in sorted(self._heads, key=lambda h: h.task.scope == "span"):  # those last: they ask about spans that others found
             columns = logits[:, self._columns[head.task.name]]
             if head.task.kind == "spans":
-                found += answer_spans(head, columns, tokens)
-            elif head.task.scope == "document":
-                found += answer_ranges(head, columns, tokens, [(0, len(text))])
-            elif head.task.scope == "sentence":
-                found += answer_ranges(head, columns, tokens, list(given.sentences if given.sentences is not None else sentences))
-        for head in self._heads:  # last: they ask about spans that were found above
-            if head.task.scope == "span":
-                parents = (given.spans or {}).get(head.task.name)
-                if parents is None:
-                    parents = [f for f in found if f.task == head.task.of and (not head.task.of_labels or f.label in head.task.of_labels)]
-                found += answer_ranges(head, logits[:, self._columns[head.task.name]], tokens, [(f.start, f.end) for f in parents])
+                answers = answer_spans(head, columns, texts)
+            else:
+                ranges = [_asked(head.task, *of) for of in zip(parts, sentences, given, found, strict=True)]
+                answers = answer_ranges(head, columns, texts, ranges)
+            for own, answered in zip(found, answers, strict=True):
+                own += answered
         return found
+
+
+def _asked(task: Task, part: Tokenised, sentences: list[Range], given: Given, found: Sequence[Finding]) -> Sequence[Range]:
+    """The ranges of a document that a task is asked of."""
+    if task.scope == "document":
+        return [(0, len(part.text))]
+    if task.scope == "sentence":
+        return given.sentences if given.sentences is not None else sentences
+    parents = (given.spans or {}).get(task.name)
+    if parents is None:
+        parents = [f for f in found if f.task == task.of and (not task.of_labels or f.label in task.of_labels)]
+    return [(f.start, f.end) for f in parents]
 
 
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -66,12 +66,12 @@ class RuleMatcher:
 
     def _held(self, doc: Doc) -> int:
         """The bits of all words of a text."""
-        words = {token.orth: token.text for token in doc} if self._wanted else {}
+        words = set(doc.to_array("ORTH").tolist()) if self._wanted else set()
         if len(self._bits) > KEPT:
             self._bits.clear()
         if new := [orth for orth in words if orth not in self._bits]:
             self._bits |= dict.fromkeys(new, 0)
-            for key, at, _ in self._words(self._doc_type(self._vocab, words=[words[orth] for orth in new])):
+            for key, at, _ in self._words(self._doc_type(self._vocab, words=[self._vocab.strings[orth] for orth in new])):
                 self._bits[new[at]] |= 1 << int(self._vocab.strings[key])
         held = 0
         for orth in words:

@@ -21,6 +21,7 @@ SURELY_OUTSIDE = 0.99
 SMALLEST = 1e-9  # a chance of nothing has no logarithm
 # stretches or texts, in the order of their lengths, that are searched at once: each is padded to the longest of them
 TOGETHER = 64
+ONE_TEXT = np.zeros(1, np.int32)
 
 
 def legal(n_outputs: int) -> Floats:
@@ -55,28 +56,36 @@ def weighted(transitions: Floats, weight: float) -> Floats:
     return np.where(legal(transitions.shape[1]) < 0, np.float32(NEVER), np.asarray(weight * transitions, np.float32))
 
 
-def best_tags(chances: Floats, transitions: Floats) -> Ints:
-    """The best tags of a text's words. Shapes: chances (n_words, n_outputs), transitions as `legal`, result (n_words,)."""
+def best_tags(chances: Floats, transitions: Floats, begins: Ints = ONE_TEXT) -> Ints:
+    """The best tags of the words of texts that lie one after another.
+
+    Shapes: chances (n_words, n_outputs), transitions as `legal`, begins, the first word of each text, (n_texts,), result (n_words,).
+    """
     tags = np.zeros(len(chances), np.int32)
     searched = np.flatnonzero(chances[:, 0] < SURELY_OUTSIDE)
     if not len(searched):
         return tags
-    starts = searched[np.diff(searched, prepend=-2) > 1]
-    ends = searched[np.diff(searched, append=len(chances) + 1) > 1] + 1
-    # what lies around a stretch is outside, or the text's beginning or end
-    before = transitions[np.where(starts == 0, len(transitions) - 1, 0)]
-    after = np.where(ends[:, None] == len(chances), 0.0, transitions[:-1, 0])
-    order = np.argsort(ends - starts)
+    is_edge = np.zeros(len(chances) + 1, np.bool_)
+    is_edge[begins] = is_edge[-1] = True
+    is_start = (np.diff(searched, prepend=-2) > 1) | is_edge[searched]
+    starts, ends = searched[is_start], searched[np.append(is_start[1:], True)] + 1
+    # what lies around a stretch is outside, or a text's beginning or end
+    before = transitions[np.where(is_edge[starts], len(transitions) - 1, 0)]
+    after = np.where(is_edge[ends][:, None], 0.0, transitions[:-1, 0])
+    order, logs = np.argsort(ends - starts, kind="stable"), _log(chances)
     for at in range(0, len(order), TOGETHER):
         some = order[at : at + TOGETHER]
-        found = _best([chances[starts[i] : ends[i]] for i in some], before[some], after[some], transitions[:-1])
+        found = _best([logs[starts[i] : ends[i]] for i in some], before[some], after[some], transitions[:-1])
         for i, best in zip(some, found, strict=True):
             tags[starts[i] : ends[i]] = best
     return tags
 
 
 def _best(stretches: Sequence[Floats], before: Floats, after: Floats, between: Floats) -> list[Ints]:
-    """The best tags of several stretches, all searched at once. Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs)."""
+    """The best tags of several stretches, given as log chances, all searched at once.
+
+    Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs).
+    """
     rows, lengths = _padded(stretches)
     from_tag = np.zeros(rows.shape, np.int32)
     scores = before + rows[:, 0]
@@ -104,7 +113,7 @@ def surprise(texts: Sequence[tuple[Floats, Ints]], transitions: Floats) -> float
         previous = np.concatenate([[len(transitions) - 1], tags[:-1]])
         total -= float(_log(chances[np.arange(len(tags)), tags]).sum() + transitions[previous, tags].sum())
     for at in range(0, len(ordered), TOGETHER):
-        total += float(_log_totals([chances for chances, _ in ordered[at : at + TOGETHER]], transitions).sum())
+        total += float(_log_totals([_log(chances) for chances, _ in ordered[at : at + TOGETHER]], transitions).sum())
     return total
 
 
@@ -124,8 +133,8 @@ def _log(chances: Floats) -> Floats:
 
 def _padded(texts: Sequence[Floats]) -> tuple[Floats, Ints]:
     """The log chances of several texts as one array, filled up with zeros, and their lengths. Shapes: (n, longest, n_outputs), (n,)."""
-    lengths = np.asarray([len(chances) for chances in texts], np.int32)
+    lengths = np.asarray([len(logs) for logs in texts], np.int32)
     padded = np.zeros((len(texts), int(lengths.max()), texts[0].shape[1]), np.float32)
-    for i, chances in enumerate(texts):
-        padded[i, : len(chances)] = _log(chances)
+    for i, logs in enumerate(texts):
+        padded[i, : len(logs)] = logs
     return padded, lengths

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.calibrate import abstain
-from pipelines.encode import Floats, TextEncoder, Tokens
+from pipelines.encode import Floats, TextEncoder, Texts, Tokens
 from pipelines.heads import Head, answer_ranges, answer_spans, chance_right, logit, n_outputs, pooled, range_scores, sigmoid, softmax
 from pipelines.predict import make_predictor
 from pipelines.rules import Rules
@@ -59,6 +59,18 @@ def states(n: int, seed: int = 2) -> Floats:
     return np.random.default_rng(seed).normal(size=(n, HIDDEN)).astype(np.float32)
 
 
+def spans_of(head: Head, logits: Floats, tokens: Tokens) -> list[Finding]:
+    """A spans task's findings in one text."""
+    (found,) = answer_spans(head, logits, Texts.of([tokens]))
+    return found
+
+
+def ranges_of(head: Head, logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
+    """A choice or tags task's findings in one text."""
+    (found,) = answer_ranges(head, logits, Texts.of([tokens]), [ranges])
+    return found
+
+
 @given(tagged_texts())
 def test_spans_come_back_from_their_tags(text: tuple[Tokens, list[Finding]]) -> None:
     """Spans written as BIO tags and read again are the same spans, adjacent ones of one label too."""
@@ -68,7 +80,7 @@ def test_spans_come_back_from_their_tags(text: tuple[Tokens, list[Finding]]) -> 
     judged = np.flatnonzero(tags != IGNORED)
     logits[judged, tags[judged]] = 20.0
     outputs = n_outputs(SPANS)
-    found = answer_spans(Head(SPANS, np.eye(outputs, dtype=np.float32), np.zeros(outputs, np.float32)), logits, tokens)
+    found = spans_of(Head(SPANS, np.eye(outputs, dtype=np.float32), np.zeros(outputs, np.float32)), logits, tokens)
     assert found == spans
 
 
@@ -84,7 +96,7 @@ def test_a_span_score_is_a_share(n_words: int, seed: int) -> None:
     """Whatever the states, spans are in order and apart, and their scores lie above 0 and not above 1."""
     tokens = tokens_of([1] * n_words)
     made = head(SPANS)
-    found = answer_spans(made, 5 * states(n_words, seed) @ made.weight.T, tokens)
+    found = spans_of(made, 5 * states(n_words, seed) @ made.weight.T, tokens)
     assert all(0.0 < f.score <= 1.0 for f in found)
     assert all(a.end <= b.start for a, b in pairwise(found))
 
@@ -93,7 +105,7 @@ def test_a_span_score_is_the_geometric_mean_of_its_words() -> None:
     """A span of words tagged with 0.5 and 0.8 has the score sqrt(0.4)."""
     logits = np.log(np.array([[0.25, 0.5, 0.25], [0.1, 0.1, 0.8]], np.float32))
     task = SPANS.model_copy(update={"labels": ("A",)})
-    (found,) = answer_spans(Head(task, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), logits, tokens_of([1, 1]))
+    (found,) = spans_of(Head(task, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), logits, tokens_of([1, 1]))
     assert (found.start, found.end, found.score) == (0, 5, pytest.approx(np.sqrt(0.4), abs=1e-4))
 
 
@@ -101,7 +113,7 @@ def test_a_span_that_may_go_on_is_less_sure() -> None:
     """A span of a word tagged with 0.8, before a word that goes on with it by 0.3, has the score 0.8 times 0.7."""
     logits = np.log(np.array([[0.1, 0.8, 0.1], [0.6, 0.1, 0.3]], np.float32))
     task = SPANS.model_copy(update={"labels": ("A",)})
-    (found,) = answer_spans(Head(task, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), logits, tokens_of([1, 1]))
+    (found,) = spans_of(Head(task, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), logits, tokens_of([1, 1]))
     assert (found.start, found.end, found.score) == (0, 2, pytest.approx(0.8 * 0.7, abs=1e-4))
 
 
@@ -111,7 +123,7 @@ def test_scaling_spans_changes_their_scores_alone(seed: int) -> None:
     tokens = tokens_of([1] * 30)
     made = head(SPANS)
     logits = states(30, seed) @ made.weight.T
-    plain, same, scaled = (answer_spans(replace(made, platt=platt), logits, tokens) for platt in (None, (1.0, 0.0), (0.5, -1.0)))
+    plain, same, scaled = (spans_of(replace(made, platt=platt), logits, tokens) for platt in (None, (1.0, 0.0), (0.5, -1.0)))
     assert [replace(f, score=0.0) for f in plain] == [replace(f, score=0.0) for f in scaled]
     np.testing.assert_allclose([f.score for f in same], [f.score for f in plain], atol=1e-4)
     for before, after in zip(plain, scaled, strict=True):
@@ -164,7 +176,7 @@ def test_unsure_tags_are_those_of_the_band(seed: int) -> None:
     tokens = tokens_of([1] * 40)
     ranges = [(int(a), int(b)) for a, b in zip(tokens.starts, tokens.ends, strict=True)]
     made = head(costly(TAGS, LOOK), abstain=abstain(costly(TAGS, LOOK)))
-    found = answer_ranges(made, states(40, seed) @ made.weight.T, tokens, ranges)
+    found = ranges_of(made, states(40, seed) @ made.weight.T, tokens, ranges)
     assert all(f.score >= 0.5 for f in found)
     assert [f.unsure for f in found if abs(f.score - 0.75) > 1e-3] == [f.score < 0.75 for f in found if abs(f.score - 0.75) > 1e-3]
 
@@ -178,7 +190,7 @@ def test_an_unsure_choice_costs_more_than_a_look(seed: int) -> None:
     made = head(task, abstain=abstain(task))
     logits = states(40, seed) @ made.weight.T
     chances = softmax(logits + made.bias)
-    for finding, row in zip(answer_ranges(made, logits, tokens, ranges), chances, strict=True):
+    for finding, row in zip(ranges_of(made, logits, tokens, ranges), chances, strict=True):
         expected = sum(p * miss for p, miss, label in zip(row, (1.0, 4.0, 1.0), task.labels, strict=True) if label != finding.label)
         if abs(expected - 0.3) > 1e-3:
             assert finding.unsure == (expected > 0.3)
@@ -191,12 +203,12 @@ def test_spans_with_costs_are_dropped_or_unsure(seed: int) -> None:
     plain = head(SPANS)
     logits = states(40, seed) @ plain.weight.T
     made = replace(plain, task=costly(SPANS, LOOK), thresholds=(0.5, 0.0, 0.5), abstain=abstain(costly(SPANS, LOOK)))
-    everything = answer_spans(plain, logits, tokens)
+    everything = spans_of(plain, logits, tokens)
     assert not any(f.unsure for f in everything)
     near = [f for f in everything if min(abs(f.score - 0.5), abs(f.score - 0.75)) < 1e-3]
     kept = [replace(f, unsure=f.score < 0.75) for f in everything if f.label == "B" or f.score >= 0.5]
     if not near:
-        assert answer_spans(made, logits, tokens) == kept
+        assert spans_of(made, logits, tokens) == kept
 
 
 def test_a_document_is_the_mean_of_its_sentences(toy_pack: Pack, tiny_encoder: Path) -> None:
@@ -220,7 +232,7 @@ def test_a_choice_is_one_answer_a_range(seed: int, temperature: float) -> None:
     made = head(CHOICE, temperature=temperature)
     logits = states(12, seed) @ made.weight.T
     ranges = [(0, int(tokens.ends[-1])), (0, 11), (12, 20), (100, 120)]
-    found = answer_ranges(made, logits, tokens, ranges)
+    found = ranges_of(made, logits, tokens, ranges)
     scores = softmax((pooled(logits, tokens.between(ranges)) + made.bias) / temperature)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
     assert [(f.start, f.end) for f in found] == ranges
@@ -234,9 +246,30 @@ def test_a_tag_is_given_from_its_threshold_on(seed: int, threshold: float) -> No
     tokens = tokens_of([1] * 5)
     made = head(TAGS, thresholds=(threshold, 0.5))
     logits = 2 * states(5, seed) @ made.weight.T
-    found = answer_ranges(made, logits, tokens, [(0, int(tokens.ends[-1]))])
+    found = ranges_of(made, logits, tokens, [(0, int(tokens.ends[-1]))])
     scores = sigmoid(pooled(logits, [slice(0, 5)]) + made.bias)[0]
     assert {f.label for f in found} == {label for label, score, t in zip(TAGS.labels, scores, (threshold, 0.5), strict=True) if score >= t}
+
+
+@given(st.lists(st.lists(st.integers(1, 3), max_size=9), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_texts_are_answered_as_if_each_were_alone(lengths: list[list[int]], seed: int) -> None:
+    """In every digit: what a text's words, sentences and spans are given does not depend on the texts before and after, empty ones among them."""
+    texts = [tokens_of(own) for own in lengths]
+    costly_choice = costly(CHOICE, LOOK)
+    asked = [head(costly(SPANS, LOOK), abstain=abstain(costly(SPANS, LOOK)), platt=(0.8, 0.1)), head(costly_choice, abstain=abstain(costly_choice)), head(TAGS)]
+    # spans that go on: without a boundary one text's last would join the next one's first
+    follows = np.random.default_rng(seed).normal(size=(8, 7)).astype(np.float32)
+    asked[0] = replace(asked[0], bias=np.array([-4, 0, 2, 0, 2, 0, 2], np.float32), transitions=follows)
+    ranges = [[(0, int(t.ends[-1])), (0, 3), (4, 4), (3, 9)] if len(t) else [(0, 0)] for t in texts]
+    rows = [4 * states(len(t), seed + i) for i, t in enumerate(texts)]
+    for made in asked:
+        logits = [row @ made.weight.T for row in rows]
+        if made.task.kind == "spans":
+            found = answer_spans(made, np.concatenate(logits), Texts.of(texts))
+            assert found == [spans_of(made, own, t) for own, t in zip(logits, texts, strict=True)]
+        else:
+            found = answer_ranges(made, np.concatenate(logits), Texts.of(texts), ranges)
+            assert found == [ranges_of(made, own, t, r) for own, t, r in zip(logits, texts, ranges, strict=True)]
 
 
 @pytest.mark.filterwarnings("error")
@@ -258,7 +291,7 @@ def test_a_text_without_tokens_is_answered(toy_pack: Pack, toy_student: tuple[Pa
 
 def test_no_ranges_give_no_findings() -> None:
     """A task that is asked of nothing answers nothing."""
-    assert answer_ranges(head(CHOICE), states(3) @ head(CHOICE).weight.T, tokens_of([1, 1, 1]), []) == []
+    assert ranges_of(head(CHOICE), states(3) @ head(CHOICE).weight.T, tokens_of([1, 1, 1]), []) == []
 
 
 def test_a_too_long_document_fails_alone(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pipelines.calibrate import TRANSITION_WEIGHTS, calibrated
 from pipelines.encode import Floats, Inputs, Ints
 from pipelines.finetune import with_transitions
-from pipelines.heads import Head, answer_spans, runs, softmax
+from pipelines.heads import Head, runs, softmax
 from pipelines.targets import IGNORED, Encoded, Target
 from pipelines.transitions import NEVER, SURELY_OUTSIDE, best_tags, counted, legal, surprise, weighted
 from suites.types import Task
-from tests.test_heads import tokens_of
+from tests.test_heads import spans_of, tokens_of
 
 THINGS = Task(name="things", kind="spans", labels=("A", "B"), question="Which things are named?")
 OUTSIDE, B_A, I_A, B_B, I_B = range(5)
@@ -157,7 +157,7 @@ def right_spans(head: Head, examples: list[Encoded], states: list[Floats]) -> in
         wanted = example.targets["things"].wanted
         tokens = tokens_of([2] * 4)
         gold: set[tuple[int, int]] = {(int(tokens.starts[2 * a]), int(tokens.ends[2 * b + 1])) for a, b, _ in runs(tags_of(wanted))}
-        n_right += len(gold & {(f.start, f.end) for f in answer_spans(head, rows, tokens)})
+        n_right += len(gold & {(f.start, f.end) for f in spans_of(head, rows, tokens)})
     return n_right
 
 
