@@ -38,9 +38,12 @@ def is_embedded(settings: Settings) -> bool:
 def is_running(settings: Settings) -> bool:
     """Whether the embedded broker answers."""
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
+    once = Retry(NoBackoff(), 0)  # by default it would try for seconds before it says no
     try:
-        with redis.Redis(unix_socket_path=str(socket_path(settings)), socket_timeout=2) as client:
+        with redis.Redis(unix_socket_path=str(socket_path(settings)), socket_timeout=2, retry=once) as client:
             return bool(client.ping())
     except (redis.RedisError, OSError):
         return False

@@ -15,15 +15,17 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Connection, Row, ScalarSelect, Table, case, delete, func, insert, select, update
 
-from pipelines.predict import Reading
 from suites.types import Finding
 from workers.bulk import among, insert_rows, listed
 from workers.statements import BODIES, END, FRESH, IDLE, LOST, NO_MESSAGE, OLDEST, OURS, TAKE, Ready
 from workers.tables import failures, findings, jobs, now_s, readings, sources, work
+
+if TYPE_CHECKING:
+    from pipelines.predict import Reading
 
 TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
 

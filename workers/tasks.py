@@ -16,7 +16,6 @@ from celery.signals import setup_logging, worker_process_init, worker_ready, wor
 from suites.errors import StillhouseError
 from workers.app import app
 from workers.bell import ring
-from workers.drain import drain
 from workers.logs import log_to_stderr
 from workers.queue import next_job, settle, sweep
 from workers.settings import Settings, load_settings
@@ -44,6 +43,8 @@ def _open(settings: Settings) -> Store:
 @app.task(name="workers.tasks.wake")
 def wake(job_id: int) -> None:
     """Reads whatever waits. The id only says why the bell rang: SQL decides what is read."""
+    from workers.drain import drain  # the parent, which reads nothing, does not load what reading takes
+
     settings = load_settings()
     try:
         store = _open(settings)
@@ -74,7 +75,9 @@ def sweep_once(store: Store, settings: Settings) -> None:
 def _sweep_for_ever(settings: Settings) -> None:
     """The sweep, in every worker's parent: idempotent, so any number may run."""
     store = Store(settings.store_url)
-    while not _stopping.wait(settings.worker.sweep_s):
+    wait_s = 0.0  # at once: documents that waited for a worker wait no longer
+    while not _stopping.wait(wait_s):
+        wait_s = settings.worker.sweep_s
         try:
             sweep_once(store, settings)
         except StillhouseError as error:

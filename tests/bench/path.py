@@ -161,6 +161,7 @@ class Clocked:
 
     def __init__(self, predictor: Any) -> None:
         self._predictor = predictor
+        self.cache = predictor.cache
         self.seconds = 0.0
         self.at: list[tuple[float, int]] = []
 

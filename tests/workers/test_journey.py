@@ -124,7 +124,7 @@ def holder(home: Settings) -> int:
 
 
 def wait_for(home: Settings, job: int, n_done: int) -> None:
-    """Waits until a part of the job is read and a part is not."""
+    """Waits until so many documents of a job are read."""
     store = Store(home.store_url)
     for _ in range(600):
         with store.reading() as connection:
@@ -265,6 +265,25 @@ def test_messages_carry_ids_only(home: Settings, canary: Path) -> None:
         args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
         assert len(args) == 1 and isinstance(args[0], int) and kwargs == {}
         assert message["headers"]["argsrepr"] == "-" and message["headers"]["kwargsrepr"] == "-"
+
+
+def test_what_waited_for_a_worker_is_read_at_once(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents that were submitted before any worker ran do not wait for the sweep that comes later."""
+    monkeypatch.setenv("STILLHOUSE_WORKER__SWEEP_S", "600")
+    settings = load_settings()
+    manage("migrate", home=settings)
+    job = manage_json("submit", "toy", str(write_documents(tmp_path / "a.jsonl", 3)), home=settings)["job_id"]
+    with fleet(settings, 1):
+        wait_for(settings, job, 3)
+
+
+def test_a_broker_that_is_not_there_is_known_at_once(home: Settings) -> None:
+    """Asking whether the embedded broker runs does not try again and again: every start asks it."""
+    from workers.broker import is_running
+
+    started, computed = time.monotonic(), time.process_time()
+    assert not is_running(home)
+    assert time.monotonic() - started - (time.process_time() - computed) < 0.5
 
 
 def test_workers_never_import_torch(home: Settings, tmp_path: Path) -> None:
