@@ -67,8 +67,11 @@ measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=f
 results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
-results-speed: setup-bench ## the table and picture of docs/results/speed.md (five minutes on a quiet machine; STUDENT=PACK/ID DATA=folder)
-	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) $(if $(DATA),--data-root $(DATA))
+results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on a quiet machine; DATA=folder STUDENT=PACK/ID)
+	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) --data-root $(or $(DATA),../shared/data)
+	@$(BIN)/python -m tests.bench.path --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
+	@$(BIN)/python -m tests.bench.training --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
+	@$(BIN)/python -m tests.bench.speed --page-only
 
 results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (two hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))

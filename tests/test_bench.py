@@ -16,11 +16,12 @@ from suites.errors import UsageError
 from tests.bench import energy
 from tests.bench.documents import BenchDocument, bench_documents, messages, whole_units, window_units
 from tests.bench.latency import measure_latency, percentile
-from tests.bench.ours import REFERENCE, Ours, Shape, chosen, make_random, reader
+from tests.bench.merge import merge
+from tests.bench.ours import REFERENCE, Ours, Shape, chosen, make_random, reader, sibling
 from tests.bench.peak import multiply_adds
 from tests.bench.peers import PEERS
 from tests.bench.process import OURS, Round
-from tests.bench.speed import Plan, check_peers, measure, merge
+from tests.bench.speed import Plan, check_peers, measure
 from tests.bench.speed_page import notes, page, table_rows
 from tests.bench.speed_picture import picture
 from tests.bench.unit import WINDOW_TOKENS
@@ -28,7 +29,7 @@ from tests.bench.unit import WINDOW_TOKENS
 TINY = Shape(layers=1, hidden=32, heads=4, inner=64, pieces=3000)
 FIGURES = {
     *("ratio_bert_base", "ratio_distilbert", "ratio_same_student", "int8_peak_share", "latency_p50_ms", "latency_p99_ms"),
-    *("cold_start_s", "worker_mb", "scaling_2_processes"),
+    *("cold_start_s", "worker_mb", "worker_mapped_mb", "scaling_2_processes"),
 }
 
 
@@ -131,6 +132,14 @@ def test_a_random_student_reads_as_a_learned_one(tiny: Ours, documents: list[Ben
     assert same.config.n_layers == TINY.layers and same.config.vocab_size == TINY.pieces
 
 
+def test_a_student_of_another_pack_reads_by_the_same_encoder(tiny: Ours, tmp_path: Path, documents: list[BenchDocument]) -> None:
+    """It is a sealed student of its own that answers the other pack's tasks."""
+    other = sibling(tmp_path, tiny, "clinical")
+    assert (load_student(other.folder).id, other.pack) == (other.id, "clinical")
+    assert (other.folder / "model.safetensors").read_bytes() == (tiny.folder / "model.safetensors").read_bytes()
+    assert reader(other, 1)([documents[0].text]) == 1
+
+
 def test_without_a_released_student_none_is_chosen(tmp_path: Path) -> None:
     """The bench then makes one of random weights; a pack that is named must have one."""
     assert chosen(None, tmp_path) is None
@@ -154,6 +163,7 @@ def test_a_run_gives_the_table(tiny: Ours, tmp_path: Path, monkeypatch: pytest.M
 
     rows = {(row["system"], row.get("batch")): row for row in results["systems"]}
     assert list(rows) == [(OURS, None), ("same-student", 1), ("same-student", 32), ("spacy-textcat", None), ("onnxruntime", None), ("spacy-ner", None)]
+    assert results["worker_mb"] > results["worker_mapped_mb"] > 10
     assert results.keys() >= FIGURES and results["ratio_bert_base"] is None and results["ratio_same_student"] > 0
     assert rows["onnxruntime", None]["reason"] == "not installed: no_such_module" and rows["onnxruntime", None]["remedy"] == "make setup-bench"
     assert not rows["spacy-ner", None]["measured"] and rows["spacy-ner", None]["reason"]

@@ -109,11 +109,11 @@ class Settings(_Section):
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The effective settings. Raises SettingsError naming the key and where it came from."""
-    path = file or Path(environ.get(f"{PREFIX}SETTINGS", FILE))
+    path = file or Path(environ.get(f"{PREFIX}SETTINGS") or FILE)
     try:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"{path} not found. Restore settings.toml, or set {PREFIX}SETTINGS to another file.") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise SettingsError(f"{path} not found, or a folder. Restore settings.toml, or set {PREFIX}SETTINGS to another file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     for name, value in environ.items():

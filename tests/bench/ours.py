@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,6 +13,7 @@ from tests.bench.unit import STRIDE, WINDOW_TOKENS
 
 if TYPE_CHECKING:
     from pipelines.heads import Head
+    from pipelines.predict import Predictor
     from pipelines.student import Birth
     from suites.discover import Pack
     from suites.types import Task, TextLimits
@@ -79,29 +81,31 @@ def chosen(wanted: str | None, students: Path, pack_folders: Sequence[Path] = ()
 
 
 def reader(ours: Ours, n_threads: int) -> Callable[[Sequence[str]], int]:
-    """A function that reads texts with the student as `predict` does, rules and all, and gives the number of readings.
-
-    Its windows are the bench's, as every other system's. This is the one place where the bench loads a student.
-    """
-    from pipelines.predict import make_predictor
-    from pipelines.student import load_student
-    from suites.discover import find_pack
+    """A function that reads texts with the student as `predict` does, rules and all, and gives the number of readings."""
     from suites.types import Document
 
-    student = load_student(ours.folder)
-    limits = student.birth.text.model_copy(update={"window_tokens": WINDOW_TOKENS, "overlap_tokens": STRIDE})
-    student = replace(student, birth=student.birth.model_copy(update={"text": limits}))
-    pack = find_pack(ours.pack, ours.pack_folders)
-    predictor = make_predictor(pack, student, n_threads=n_threads, engine=ours.engine)  # type: ignore[arg-type]
-    number = count()
+    predict, number = predictor(ours, n_threads).predict, count()
 
     def read(texts: Sequence[str]) -> int:
-        readings = list(predictor.predict([Document(str(next(number)), text) for text in texts]))
+        readings = list(predict([Document(str(next(number)), text) for text in texts]))
         if failed := next((r for r in readings if r.failed), None):
             raise ValueError(f"a document failed: {failed.code} {failed.reason}")
         return len(readings)
 
     return read
+
+
+def predictor(ours: Ours, n_threads: int, cache: int = 0) -> Predictor:
+    """The student's predictor. Its windows are the bench's, as every other system's. This is the one place where the bench loads a student."""
+    from pipelines.predict import make_predictor
+    from pipelines.student import load_student
+    from suites.discover import find_pack
+
+    student = load_student(ours.folder)
+    limits = student.birth.text.model_copy(update={"window_tokens": WINDOW_TOKENS, "overlap_tokens": STRIDE})
+    student = replace(student, birth=student.birth.model_copy(update={"text": limits}))
+    pack = find_pack(ours.pack, ours.pack_folders)
+    return make_predictor(pack, student, n_threads=n_threads, engine=ours.engine, cache=cache)  # type: ignore[arg-type]
 
 
 def make_random(parent: Path, shape: Shape, pack_name: str = FIRST[0]) -> Ours:
@@ -131,6 +135,21 @@ def make_random(parent: Path, shape: Shape, pack_name: str = FIRST[0]) -> Ours:
     write_heads(making, _birth(pack, shape), [_head(task, shape.hidden, i) for i, task in enumerate(pack.student_tasks)])
     folder = making.rename(parent / seal(making, pack.name))
     return Ours(pack.name, (), folder, random=True, engine=compressed_engine(folder))
+
+
+def sibling(parent: Path, ours: Ours, pack_name: str) -> Ours:
+    """A student of another pack in a new folder below `parent`, of the same encoder, with heads of random weights as that pack asks for."""
+    from pipelines.student import load_student, seal, write_heads
+    from suites.discover import find_pack
+
+    pack = find_pack(pack_name, ours.pack_folders)
+    making = parent / ".making"
+    shutil.copytree(ours.folder, making)
+    student = load_student(making)
+    tasks = tuple(pack.student_tasks)
+    birth = student.birth.model_copy(update={"pack": pack.name, "pack_version": pack.manifest.version, "pack_digest": pack.digest, "tasks": tasks})
+    write_heads(making, birth, [_head(task, student.heads[0].weight.shape[1], i) for i, task in enumerate(tasks)])
+    return Ours(pack.name, ours.pack_folders, making.rename(parent / seal(making, pack.name)), random=True, engine=ours.engine)
 
 
 def limits() -> TextLimits:

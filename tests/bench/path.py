@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.main_job import ROOT, machine, read_by_queue, say, scratch_home
+from tests.bench.merge import merge
 from tests.bench.meter import MeteredStore, peak_mb, tree_cpu_s
 from tests.bench.simulated import STUDENT, SimulatedStudent, write_documents
 
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--store", choices=KINDS, action="append", help="this store alone")
     parser.add_argument("--students", type=Path, default=ROOT / "var" / "path", help="the fine-tuned student is kept and reused here")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="add them to these results of the speed bench")
     parser.add_argument("--role", choices=tuple(ROLES), help=argparse.SUPPRESS)
     parser.add_argument("--task", default="{}", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -56,6 +58,9 @@ def main() -> None:
     print("\n".join(lines(results)))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.merge:
+        shares = {f"path_share_{kind}": statistics.median(ratios) for kind, ratios in results.get("real", {}).get("ratio", {}).items()}
+        merge(options.merge, shares | {"path": results})
 
 
 @contextmanager

@@ -29,8 +29,10 @@ from suites.errors import RunError, UsageError, unknown
 from tests.bench.documents import BenchDocument, bench_documents, messages, whole_units, window_units
 from tests.bench.energy import GRID, GRID_SOURCE, WATTS_A_CORE, WATTS_SOURCE, grams
 from tests.bench.latency import Latency
+from tests.bench.memory import worker_memory
+from tests.bench.merge import SCHEMA, merge
 from tests.bench.models import make_models
-from tests.bench.ours import REFERENCE, Ours, Shape, chosen, make_random
+from tests.bench.ours import FIRST, REFERENCE, Ours, Shape, chosen, make_random, sibling
 from tests.bench.peak import multiply_adds, peaks
 from tests.bench.peers import NAIVE, PEERS, USUAL, Batch, Peer, missing, versions
 from tests.bench.process import OURS, Round, Running, aside
@@ -38,10 +40,11 @@ from tests.bench.unit import STRIDE, WINDOW_TOKENS, Unit
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"
-SCHEMA = 1
 # documents at once of a process of one thread: two of the predictor's chunks
 UNIT = 128
 N_MESSAGES = 50
+# findings of texts read before that a worker keeps: [inference] cache as it comes
+CACHE = 50_000
 WARM_UP_S = 0.5
 TIME_IS_UP = "not reached in time: name fewer peers with --peers"
 QUICK_PEERS = ("distilbert", "same-student", "spacy-textcat")
@@ -101,7 +104,7 @@ def measure(plan: Plan, ours: Ours | None, on_progress: OnProgress = silent) -> 
     """
     check_peers(plan.peers)
     started, load = time.monotonic(), os.getloadavg()[0]
-    steps = _Steps(on_progress, 6 + 2 * len(plan.peers) + plan.rounds)
+    steps = _Steps(on_progress, 7 + 2 * len(plan.peers) + plan.rounds)
     encoder = TextEncoder(encoder_folder(REFERENCE))
     documents = bench_documents(encoder, plan.n_documents, plan.data_root)
     short = messages(encoder, N_MESSAGES, plan.data_root)
@@ -120,6 +123,8 @@ def measure(plan: Plan, ours: Ours | None, on_progress: OnProgress = silent) -> 
         _take_latencies(plan, ways, short, rows, steps)
         steps.next("two processes")
         scaling = _scaling(plan, documents, short[0], ours)
+        steps.next("memory of a worker")
+        memory = _memory(documents, ours, Path(folder))
     systems = rows.ordered()
     return {
         "schema": SCHEMA,
@@ -129,7 +134,7 @@ def measure(plan: Plan, ours: Ours | None, on_progress: OnProgress = silent) -> 
         "peak_multiply_adds_per_s": of_cores,
         "energy": {"grid_g_per_kwh": plan.grid, "grid_source": GRID_SOURCE if plan.grid == GRID else "given", "watts_a_core": WATTS_A_CORE}
         | {"watts_source": WATTS_SOURCE},
-        **_figures(systems, scaling),
+        **_figures(systems, scaling | memory),
         "systems": systems,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -233,15 +238,20 @@ def _scaling(plan: Plan, documents: Sequence[BenchDocument], first: str, ours: O
         for _ in range(2):
             both.append(Running(OURS, ours, 1, first))
             stack.callback(both[-1].stop)
-        highest = max(one.start_mb for one in both)
         for number in range(plan.rounds + 1):
             one = _beside(both[:1], units, plan.round_s)
             two = _beside(both, units, plan.round_s)
-            highest = max(highest, *(r.peak_mb for r in (*one, *two)))
             if number:  # the first warms up
                 alone.append(one[0].tokens_per_s)
                 together.append(sum(r.tokens_per_s for r in two))
-    return {"scaling_2_processes": median(together) / median(alone), "worker_mb": highest, "one_process_tokens_per_s": median(alone)}
+    return {"scaling_2_processes": median(together) / median(alone), "one_process_tokens_per_s": median(alone)}
+
+
+def _memory(documents: Sequence[BenchDocument], ours: Ours, folder: Path) -> dict[str, float]:
+    """What a worker takes that reads for every pack that comes with us, with students of our shape."""
+    students = [ours, *(sibling(folder, ours, name) for name in FIRST if name != ours.pack)]
+    found: dict[str, float] = aside(worker_memory, students, [d.text for d in documents[:UNIT]], CACHE)
+    return found
 
 
 def _beside(running: Sequence[Running], units: Sequence[Unit], seconds: float) -> list[Round]:
@@ -335,7 +345,7 @@ def _model_shape(model: Path | str, student: Path) -> Path:
     return student if (folder / "model.onnx").exists() else folder
 
 
-def _figures(systems: Sequence[Mapping[str, Any]], scaling: Mapping[str, float]) -> dict[str, Any]:
+def _figures(systems: Sequence[Mapping[str, Any]], processes: Mapping[str, float]) -> dict[str, Any]:
     """The figures that are followed from release to release; None where a peer was not measured."""
     ours = next(row for row in systems if row["system"] == OURS)
     naive = {row["system"]: row["tokens_per_s"] for row in systems if row["measured"] and row.get("batch") == NAIVE}
@@ -345,8 +355,8 @@ def _figures(systems: Sequence[Mapping[str, Any]], scaling: Mapping[str, float])
         "latency_p50_ms": ours["p50_ms"],
         "latency_p99_ms": ours["p99_ms"],
         "cold_start_s": ours["cold_start_s"],
-        "worker_mb": round(scaling["worker_mb"], 1),
-        "scaling_2_processes": round(scaling["scaling_2_processes"], 3),
+        **{name: round(processes[name], 1) for name in ("worker_mb", "worker_mapped_mb")},
+        "scaling_2_processes": round(processes["scaling_2_processes"], 3),
         "docs_per_s": ours["docs_per_s"],
         "tokens_per_s": ours["tokens_per_s"],
     }
@@ -366,17 +376,6 @@ def _described(documents: Sequence[BenchDocument], data_root: Path | None) -> di
     mix = {kind: {"share": round(len(n) / len(documents), 3), "tokens": [min(n), max(n)]} for kind, n in kinds.items()}
     texts = "the packs' samples" if data_root is None else "the real sets' dev splits"
     return {"n": len(documents), "tokens": sum(d.n_tokens for d in documents), "mix": mix, "texts": texts, "window_tokens": WINDOW_TOKENS, "stride": STRIDE}
-
-
-def merge(path: Path, added: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds what another measurement found to the results in a file, beside what is there; gives all of it.
-
-    Keys of `added` replace those of their name: path_share_sqlite, path_share_postgresql, training_ratio and their details.
-    """
-    there: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"schema": SCHEMA}
-    results = there | dict(added)
-    write_whole(path, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    return results
 
 
 def main() -> None:

@@ -18,11 +18,12 @@ FIGURES = {
     "latency_p50_ms": "one message of 60 tokens, one thread, median, ms",
     "latency_p99_ms": "the same, 99th percentile, ms",
     "cold_start_s": "cold start to the first result, s",
-    "worker_mb": "peak memory of a reading process of one thread, MB",
+    "worker_mb": "peak memory of a worker process that has read for all three packs, caches full, MB",
+    "worker_mapped_mb": "of it mapped files, which processes share, MB",
     "scaling_2_processes": "two processes of one thread over one",
-    "path_share_sqlite": "queue on SQLite over `predict`",
-    "path_share_postgresql": "queue on PostgreSQL over `predict`",
-    "training_ratio": "training over the plain loop",
+    "path_share_sqlite": "documents/s of the whole path, two workers on SQLite, over bare `predict`",
+    "path_share_postgresql": "the same on PostgreSQL",
+    "training_ratio": "fine-tuning over `transformers.Trainer` with its defaults, examples/s",
 }
 
 

@@ -1,4 +1,4 @@
-"""Times fine-tuning beside `transformers.Trainer`: `python -m tests.bench.training --data-root folder [--json file]`.
+"""Times fine-tuning beside `transformers.Trainer`: `python -m tests.bench.training --data-root folder`.
 
     speed     examples a second of `Trainer` with its default arguments and of `pipelines.fit`, on the same examples
     scores    macro-F1 on dev of both after the same number of epochs, and of a Trainer with fit's learning rate
@@ -52,6 +52,7 @@ from pipelines.targets import Encoded, Target
 from pipelines.torch_engine import TorchEngine
 from pipelines.vocabulary import trim
 from suites.types import StudentPlan, Task
+from tests.bench.merge import merge
 from tests.bench.sets import SETS, rows_of
 
 MAX_TOKENS = 256
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=SCORED, help=f"examples of a scored training (default: {SCORED})")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, help="write the result here too")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="add it to these results of the speed bench")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
@@ -123,6 +125,8 @@ def main() -> None:
     print(text, end="")
     if options.json:
         options.json.write_text(text, encoding="utf-8")
+    if options.merge and ratios:
+        merge(options.merge, {"training_ratio": result["ratio"], "training": result})
 
 
 def say(line: str) -> None:

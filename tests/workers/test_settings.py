@@ -51,6 +51,14 @@ def test_a_bad_setting_is_named(tmp_path: Path, text: str, environ: dict[str, st
         load_settings(tmp_path / "settings.toml", environ=environ)
 
 
+def test_a_settings_file_that_is_none_is_named(tmp_path: Path) -> None:
+    """A folder, or a path that leads nowhere, is an error that says what to do; an empty variable is none at all."""
+    for path in (tmp_path, tmp_path / "none.toml"):
+        with pytest.raises(SettingsError, match="STILLHOUSE_SETTINGS"):
+            load_settings(environ={"STILLHOUSE_SETTINGS": str(path)})
+    assert load_settings(environ={"STILLHOUSE_SETTINGS": ""}).home == ROOT
+
+
 def test_a_deep_home_still_gives_a_usable_socket(tmp_path: Path) -> None:
     """A socket's path holds about 100 bytes; a deeper home gets a short private one."""
     deep = tmp_path / ("x" * 60) / ("y" * 60)
