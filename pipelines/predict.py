@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -20,7 +19,9 @@ from suites.discover import Pack, is_legal
 from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Finding, Task, TextLimits
 
-CHUNK = 64  # documents whose windows are batched together
+# documents that go from step to step together: many enough that numpy's calls and the encoder's last batch cost little, few enough for the memory
+CHUNK = 128
+CHUNK_CHARS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,10 @@ class Predictor:
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
-        asked, rest = given or {}, iter(documents)
-        chunks = iter(lambda: list(islice(rest, CHUNK)), [])
+        asked = given or {}
         # a caller that is to be told of progress is told by this thread
         step = ahead if self._ahead and on_batch is nothing else map
-        tokenised = step(lambda chunk: self._tokenise(chunk, asked), chunks)
+        tokenised = step(lambda chunk: self._tokenise(chunk, asked), _chunks(documents))
         for encoded in step(lambda parts: self._encode(parts, on_batch), tokenised):
             answers = self._answers(encoded, asked, on_batch)
             yield from (part if isinstance(part, Reading) else next(answers) for part in encoded.parts)
@@ -197,6 +197,20 @@ class Predictor:
             for own, answered in zip(found, answers, strict=True):
                 own += answered
         return found
+
+
+def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in order, as many together as both bounds allow; at least one."""
+    chunk: list[Document] = []
+    n_chars = 0
+    for document in documents:
+        n_chars += len(document.text)
+        if chunk and (len(chunk) == CHUNK or n_chars > CHUNK_CHARS):
+            yield chunk
+            chunk, n_chars = [], len(document.text)
+        chunk.append(document)
+    if chunk:
+        yield chunk
 
 
 def _asked(task: Task, part: Tokenised, sentences: list[Range], given: Given, found: Sequence[Finding]) -> Sequence[Range]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.cache import Cache
 from pipelines.engine import Engine
 from pipelines.engines import usable
-from pipelines.predict import CHUNK, Predictor, Reading, make_predictor
+from pipelines.predict import CHUNK, CHUNK_CHARS, Predictor, Reading, _chunks, make_predictor
 from pipelines.student import Student
 from suites.discover import Pack
 from suites.errors import RunError
@@ -70,6 +73,19 @@ def test_a_failure_while_reading_ahead_reaches_the_caller(toy_pack: Pack, toy_st
     assert [next(readings).document_id for _ in range(CHUNK)] == [str(i) for i in range(CHUNK)]
     with pytest.raises(RunError, match="broken"):
         next(readings)
+
+
+@given(st.lists(st.integers(0, CHUNK_CHARS + 2), max_size=40), st.integers(0, 2 * CHUNK + 2))
+def test_chunks_keep_both_bounds(lengths: list[int], n_short: int) -> None:
+    """All documents in order; a chunk has no more than so many, nor than so many characters unless one alone has, and the next one would not fit."""
+    asked = documents(["x" * n for n in [*lengths, *[1] * n_short]])
+    chunks = list(_chunks(iter(asked)))
+    assert [d for chunk in chunks for d in chunk] == asked
+    for chunk, following in pairwise(chunks):
+        n_chars = sum(len(d.text) for d in chunk)
+        assert len(chunk) == 1 or n_chars <= CHUNK_CHARS
+        assert len(chunk) == CHUNK or n_chars + len(following[0].text) > CHUNK_CHARS
+    assert all(0 < len(chunk) <= CHUNK for chunk in chunks)
 
 
 class Counted:
