@@ -73,7 +73,7 @@ results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on 
 	@$(BIN)/python -m tests.bench.training --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
 	@$(BIN)/python -m tests.bench.speed --page-only
 
-results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (two hours; may be stopped and goes on; DATA=folder MINUTES=at most)
+results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: setup ## regenerate docs/data-dictionary.md

@@ -19,7 +19,7 @@ NEVER = -1e4
 # a word that is outside of spans with this chance is outside, whatever stands around it: most words are, and are then not searched
 SURELY_OUTSIDE = 0.99
 SMALLEST = 1e-9  # a chance of nothing has no logarithm
-# stretches or texts, in the order of their lengths, that are searched at once: each is padded to the longest of them
+# texts, in the order of their lengths, that are summed at once: each is padded to the longest of them
 TOGETHER = 64
 ONE_TEXT = np.zeros(1, np.int32)
 
@@ -72,34 +72,32 @@ def best_tags(chances: Floats, transitions: Floats, begins: Ints = ONE_TEXT) -> 
     # what lies around a stretch is outside, or a text's beginning or end
     before = transitions[np.where(is_edge[starts], len(transitions) - 1, 0)]
     after = np.where(is_edge[ends][:, None], 0.0, transitions[:-1, 0])
-    order, logs = np.argsort(ends - starts, kind="stable"), _log(chances)
-    for at in range(0, len(order), TOGETHER):
-        some = order[at : at + TOGETHER]
-        found = _best([logs[starts[i] : ends[i]] for i in some], before[some], after[some], transitions[:-1])
-        for i, best in zip(some, found, strict=True):
-            tags[starts[i] : ends[i]] = best
+    longest_first = np.argsort(starts - ends, kind="stable")
+    starts, ends = starts[longest_first], ends[longest_first]
+    _search(_log(chances), starts, ends, before[longest_first], after[longest_first], transitions[:-1], tags)
     return tags
 
 
-def _best(stretches: Sequence[Floats], before: Floats, after: Floats, between: Floats) -> list[Ints]:
-    """The best tags of several stretches, given as log chances, all searched at once.
+def _search(logs: Floats, starts: Ints, ends: Ints, before: Floats, after: Floats, between: Floats, tags: Ints) -> None:
+    """Writes the best tags of stretches of words into `tags`, word by word, of all stretches at once that are so long.
 
-    Shapes: before and after (n_stretches, n_outputs), between (n_outputs, n_outputs).
+    Shapes: logs (n_words, n_outputs), starts and ends (n_stretches,), the longest first, before and after (n_stretches,
+    n_outputs), between (n_outputs, n_outputs), tags (n_words,).
     """
-    rows, lengths = _padded(stretches)
-    from_tag = np.zeros(rows.shape, np.int32)
-    scores = before + rows[:, 0]
-    for place in range(1, rows.shape[1]):
-        reached = scores[:, :, None] + between
-        goes_on = (place < lengths)[:, None]
-        from_tag[:, place] = np.where(goes_on, reached.argmax(axis=1), np.arange(rows.shape[2]))
-        scores = np.where(goes_on, reached.max(axis=1) + rows[:, place], scores)
-    tags = np.empty(rows.shape[:2], np.int32)
-    tags[:, -1] = (scores + after).argmax(axis=1)
-    each = np.arange(len(rows))
-    for place in range(rows.shape[1] - 1, 0, -1):
-        tags[:, place - 1] = from_tag[each, place, tags[:, place]]
-    return [tags[i, :length] for i, length in enumerate(lengths)]
+    n_longer = np.searchsorted(starts - ends, -np.arange(int(ends[0] - starts[0])))  # how many stretches have a word at each place
+    from_tag = np.zeros(logs.shape, np.int32)
+    scores = before + logs[starts]
+    for place, n in enumerate(n_longer[1:].tolist(), 1):
+        at = starts[:n] + place
+        reached = scores[:n, :, None] + between
+        from_tag[at] = reached.argmax(axis=1)
+        scores[:n] = reached.max(axis=1) + logs[at]
+    best = (scores + after).argmax(axis=1)
+    tags[ends - 1] = best
+    for place, n in reversed(list(enumerate(n_longer.tolist()))[1:]):
+        at = starts[:n] + place
+        best[:n] = from_tag[at, best[:n]]
+        tags[at - 1] = best[:n]
 
 
 def surprise(texts: Sequence[tuple[Floats, Ints]], transitions: Floats) -> float:

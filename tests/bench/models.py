@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pipelines.encode import TextEncoder
 from pipelines.sources import encoder_folder
-from tests.bench.ours import REFERENCE
+from tests.bench.documents import bench_documents
+from tests.bench.ours import REFERENCE, limits
 from tests.bench.process import reason
 
 N_LABELS = 3
+# texts on which NNCF looks for the range of each activation
+N_CALIBRATION = 100
 # transformers' configurations take it, their type hints do not say so
 LABELLED: dict[str, Any] = {"num_labels": N_LABELS}
 
@@ -118,6 +122,24 @@ def _onnx_int8(folder: Path, student: Path) -> Path:
     return folder
 
 
+def _openvino_int8(folder: Path, student: Path) -> Path:
+    """The student's graph as NNCF quantises it for transformers, SmoothQuant included, calibrated on texts of the packs' samples."""
+    import nncf
+    import numpy as np
+    import openvino
+
+    encoder = TextEncoder(student)
+    tokens = encoder.tokens([d.text for d in bench_documents(encoder, N_CALIBRATION)])
+    rows = [encoder.inputs(t, limits()).rows[0] for t in tokens]
+    inputs = [{0: row[None].astype(np.int64), 1: np.ones((1, len(row)), np.int64)} for row in rows]
+    model = openvino.Core().read_model(student / "encoder.xml")
+    transformer, mixed = nncf.ModelType.TRANSFORMER, nncf.QuantizationPreset.MIXED
+    quantised = nncf.quantize(model, nncf.Dataset(inputs), model_type=transformer, preset=mixed, subset_size=len(inputs))
+    openvino.save_model(quantised, folder / "encoder.xml", compress_to_fp16=False)
+    shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
 def _spacy(component: str, labels: Iterable[str]) -> Callable[[Path, Path], Path]:
     def make(folder: Path, student: Path) -> Path:
         from pipelines.rules import light_spacy
@@ -142,6 +164,7 @@ MAKERS: dict[str, Callable[[Path, Path], Path]] = {
     "student": _student,
     "onnx": _onnx,
     "onnx-int8": _onnx_int8,
+    "openvino-int8": _openvino_int8,
     "textcat": _spacy("textcat", ("LEGITIMATE", "SPAM", "PHISHING")),
     "ner": _spacy("ner", ("PERSON", "ORGANISATION", "PLACE")),
 }

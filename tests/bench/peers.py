@@ -92,6 +92,30 @@ def _onnxruntime(folder: Path, n_threads: int) -> Loaded:
     return of
 
 
+def _openvino(folder: Path, n_threads: int) -> Loaded:
+    """OpenVINO as its guide to throughput has it: a stream a thread, requests in flight, rows of like length together; a linear head on the mean."""
+    import numpy as np
+
+    from pipelines.encode import Floats, TextEncoder
+    from pipelines.engines import NATIVE_BF16
+    from pipelines.openvino_engine import OpenVinoEngine
+    from pipelines.processor import flags
+    from tests.bench.ours import limits
+
+    encoder = TextEncoder(folder)
+    precision = "f32" if NATIVE_BF16.isdisjoint(flags()) else "bf16"  # of what is not int8
+    engine = OpenVinoEngine(folder / "encoder.xml", pad_id=encoder.pad_id, n_threads=n_threads, precision=precision)
+    head = np.zeros((engine.hidden, 1), np.float32)
+
+    def label(states: Floats) -> Floats:
+        return np.asarray(states.mean(axis=0, keepdims=True) @ head)
+
+    def read(texts: Sequence[str]) -> object:
+        return engine.states([row for tokens in encoder.tokens(texts) for row in encoder.inputs(tokens, limits()).rows], label)
+
+    return lambda batch: read
+
+
 def _spacy(folder: Path, n_threads: int) -> Loaded:
     """`nlp.pipe` with its own batch size. Torch is hidden from it: where it is installed, importing it would be timed."""
     from pipelines.rules import light_spacy
@@ -141,6 +165,7 @@ PEERS: dict[str, Peer] = {
             BENCH,
             weights="the student's",
         ),
+        Peer("openvino-int8", "OpenVINO int8, same student", "openvino-int8", _openvino, ("nncf",), BENCH, (None,), "the student's"),
         Peer("spacy-textcat", "spaCy textcat", "textcat", _spacy, ("spacy",), OWN, (None,)),
         Peer("spacy-ner", "spaCy ner", "ner", _spacy, ("spacy",), OWN, (None,)),
         # optimum's backends: not asked by default, since no release of theirs can be imported beside transformers 5.23 (requirements-bench.lock)
@@ -184,7 +209,7 @@ def _is_there(name: str) -> bool:
 
 def versions() -> dict[str, str]:
     """The versions of all libraries that are timed, where they are installed."""
-    names = ("torch", "transformers", "openvino", "tokenizers", "numpy", "spacy", "sentence-transformers", "onnxruntime")
+    names = ("torch", "transformers", "openvino", "tokenizers", "numpy", "spacy", "sentence-transformers", "onnxruntime", "nncf")
     found = {}
     for name in names:
         try:

@@ -66,8 +66,8 @@ class Plan:
     round_s: float = 2.5
     n_messages: int = 300
     latency_s: float = 2.0
-    limit_s: float = 190.0
-    n_documents: int = 320
+    limit_s: float = 180.0
+    n_documents: int = 640
     peers: tuple[str, ...] = tuple(p.name for p in PEERS.values() if p.by_default)
     batches: tuple[Batch, ...] = (NAIVE, USUAL, None)
     grid: float = GRID
@@ -244,7 +244,8 @@ def _scaling(plan: Plan, documents: Sequence[BenchDocument], first: str, ours: O
             if number:  # the first warms up
                 alone.append(one[0].tokens_per_s)
                 together.append(sum(r.tokens_per_s for r in two))
-    return {"scaling_2_processes": median(together) / median(alone), "one_process_tokens_per_s": median(alone)}
+    ratios = [two / one for one, two in zip(alone, together, strict=True)]
+    return {"scaling_2_processes": median(ratios), "one_process_tokens_per_s": median(alone)}
 
 
 def _memory(documents: Sequence[BenchDocument], ours: Ours, folder: Path) -> dict[str, float]:
