@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.baselines import tfidf_scores
-from pipelines.engines import Name, compressed_engine
+from pipelines.engines import Name, compressed_engines
 from pipelines.evaluate import SYSTEMS, Evaluation, Found, Scores, calibrations, findings, held_out, majority_scores, raw, score_found
 from pipelines.examples import absent, read_examples
 from pipelines.family import births, family, is_own_teacher
+from pipelines.gate import compressed_problems
 from pipelines.metrics import N_RESAMPLES
-from pipelines.predict import make_predictor
+from pipelines.predict import Predictor, make_predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.speed import machine, n_parameters, tokens_per_second
 from pipelines.student import Student, load_student
@@ -46,8 +47,8 @@ def compare(pack: Pack, student: Student, students: Path, options: CompareOption
     """The scores of every system that is there, all on the same examples, and how large and fast the students are."""
     examples = held_out(pack, options.split, data_root=options.data_root, sources=options.sources)
     members = _members(pack, student, students, report=options.report)
-    engine = compressed_engine(student.folder)
-    compressed, without_fit, full = _read(pack, student, members, examples, engine, options, on_progress)
+    without_fit, full = _read(pack, student, members, examples, options, on_progress)
+    engine, compressed = _compressed(pack, student, examples, full[student.id], options, on_progress)
     found = {system: [full[member.id] for member in kin] for system, kin in members.items()}
     # the figures are of the student itself and of those that taught it; their other seeds stand in `per_seed`
     own = _own(student)
@@ -112,22 +113,34 @@ def _read(
     student: Student,
     members: Mapping[str, Sequence[Student]],
     examples: Sequence[Example],
-    engine: Name,
     options: CompareOptions,
     on_progress: OnProgress,
-) -> tuple[Found, Found | None, dict[str, Found]]:
-    """The findings of the compressed student, of its raw heads, and of each member by id: one may be of two systems."""
+) -> tuple[Found | None, dict[str, Found]]:
+    """The findings of the student's raw heads, and of each member by id: one may be of two systems."""
     unique = {member.id: member for kin in members.values() for member in kin}
-    total = len(unique) + 1 + options.report
+    total = len(unique) + options.report
     numbers = iter(range(1, total + 1))
 
-    def read(reader: Student, name: str, engine: Name = FULL) -> Found:
-        predictor = make_predictor(pack, reader, n_threads=options.n_threads, engine=engine, trusted=options.trusted)
-        return findings(predictor, examples, on_progress, f"{name} ({next(numbers)} of {total})")
+    def read(reader: Student, name: str) -> Found:
+        return findings(_reader(pack, reader, FULL, options), examples, on_progress, f"{name} ({next(numbers)} of {total})")
 
-    compressed = read(student, "compressed", engine)
     without_fit = read(raw(student), "raw heads") if options.report else None
-    return compressed, without_fit, {i: read(member, i) for i, member in unique.items()}
+    return without_fit, {i: read(member, i) for i, member in unique.items()}
+
+
+def _compressed(pack: Pack, student: Student, examples: Sequence[Example], full: Found, options: CompareOptions, on_progress: OnProgress) -> tuple[Name, Found]:
+    """The fastest engine on which the student loses no more than [gate] compressed_loss, or the last that was tried, and its findings there."""
+    own = score_found(pack, examples, full)
+    for engine in compressed_engines(student.folder):
+        found = findings(_reader(pack, student, engine, options), examples, on_progress, f"compressed, {engine}")
+        systems = {"student": own, "compressed": score_found(pack, examples, found)}
+        if not compressed_problems(pack, Evaluation(student=student.id, split=options.split, systems=systems)):
+            break
+    return engine, found
+
+
+def _reader(pack: Pack, student: Student, engine: Name, options: CompareOptions) -> Predictor:
+    return make_predictor(pack, student, n_threads=options.n_threads, engine=engine, trusted=options.trusted)
 
 
 def _baseline(pack: Pack, examples: Sequence[Example], options: CompareOptions, on_progress: OnProgress) -> Scores:

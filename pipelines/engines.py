@@ -64,9 +64,9 @@ def chosen(folder: Path, wanted: Wanted = "auto", record: Path | None = None) ->
     return max(allowed, key=lambda name: speeds.get(name, 0.0))  # the first of NAMES where nothing was measured
 
 
-def compressed_engine(folder: Path) -> Name:
-    """What a student's compressed form is scored on: int8 where it can run here, else bf16."""
-    return "int8" if "int8" in usable(folder) else "bf16"
+def compressed_engines(folder: Path) -> tuple[Name, ...]:
+    """What a student's compressed form may be scored on, the fastest first: int8 and bf16 where they can run here, else bf16 alone."""
+    return tuple(name for name in usable(folder) if name != "f32") or ("bf16",)
 
 
 def kept_in(folder: Path) -> frozenset[str]:

@@ -68,13 +68,13 @@ def best_tags(chances: Floats, transitions: Floats, begins: Ints = ONE_TEXT) -> 
     is_edge = np.zeros(len(chances) + 1, np.bool_)
     is_edge[begins] = is_edge[-1] = True
     is_start = (np.diff(searched, prepend=-2) > 1) | is_edge[searched]
-    starts, ends = searched[is_start], searched[np.append(is_start[1:], True)] + 1
+    first, end = searched[is_start], searched[np.append(is_start[1:], True)] + 1
+    longest_first = np.argsort(first - end, kind="stable")
+    starts, ends = np.asarray(first[longest_first], np.int32), np.asarray(end[longest_first], np.int32)
     # what lies around a stretch is outside, or a text's beginning or end
     before = transitions[np.where(is_edge[starts], len(transitions) - 1, 0)]
     after = np.where(is_edge[ends][:, None], 0.0, transitions[:-1, 0])
-    longest_first = np.argsort(starts - ends, kind="stable")
-    starts, ends = starts[longest_first], ends[longest_first]
-    _search(_log(chances), starts, ends, before[longest_first], after[longest_first], transitions[:-1], tags)
+    _search(_log(chances), starts, ends, before, after, transitions[:-1], tags)
     return tags
 
 

@@ -184,7 +184,7 @@ def _by_folds(chosen: Set, data_root: Path) -> bool:
 def perform(run: Run, bench: Bench) -> dict[str, Any]:
     """One run's line: the counts of right, gold and found answers of every system, and what it took."""
     from pipelines.baselines import tfidf_findings
-    from pipelines.engines import compressed_engine
+    from pipelines.engines import compressed_engines
     from pipelines.finetune import FinetuneOptions, finetuned, teaching_pack
     from pipelines.speed import n_parameters
 
@@ -209,7 +209,7 @@ def perform(run: Run, bench: Bench) -> dict[str, Any]:
     plain = timed("student_plain", plain_pack, students, parts.examples, replace(options, unlabelled=()))
     student = timed("student", pack, students, parts.examples, options, (teacher,))
     made = {"teacher": (plain_pack, teacher, "f32"), "student_plain": (plain_pack, plain, "f32")}
-    made |= {"student": (pack, student, "f32"), "compressed": (pack, student, compressed_engine(student.folder))}
+    made |= {"student": (pack, student, "f32"), "compressed": (pack, student, compressed_engines(student.folder)[0])}
     line: dict[str, Any] = {"run": run.name, "set": name, "seed": run.seed, "fold": run.fold, "recipe": RECIPE, "cap": bench.cap, "tokens": bench.tokens}
     line |= {"distill": record, "n_train": len(parts.train)}
     for part, examples in parts.judged.items():

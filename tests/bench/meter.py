@@ -1,11 +1,10 @@
-"""Meters for measurements: time inside a store's transactions, peak memory, processor time of a server's processes."""
+"""Meters for measurements: time inside a store's transactions, processor time of a server's processes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 from sqlalchemy import Connection
@@ -37,12 +36,6 @@ class MeteredStore(Store):
                 yield connection
         finally:
             self.seconds += time.monotonic() - began
-
-
-def peak_mb() -> int:
-    """The most resident memory that this process ever had. Not getrusage: that one keeps the parent's across an exec."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def tree_cpu_s(pid: int | None) -> float:

@@ -116,7 +116,7 @@ def make_random(parent: Path, shape: Shape, pack_name: str = FIRST[0]) -> Ours:
     from pipelines.compress import compress
     from pipelines.encode import TextEncoder
     from pipelines.encoder import save_encoder
-    from pipelines.engines import compressed_engine
+    from pipelines.engines import compressed_engines
     from pipelines.sources import encoder_folder
     from pipelines.student import seal, write_heads
     from pipelines.vocabulary import trim
@@ -134,7 +134,7 @@ def make_random(parent: Path, shape: Shape, pack_name: str = FIRST[0]) -> Ours:
     compress(making, [encoder.inputs(t, limits()) for t in encoder.tokens(samples)], seed=1)
     write_heads(making, _birth(pack, shape), [_head(task, shape.hidden, i) for i, task in enumerate(pack.student_tasks)])
     folder = making.rename(parent / seal(making, pack.name))
-    return Ours(pack.name, (), folder, random=True, engine=compressed_engine(folder))
+    return Ours(pack.name, (), folder, random=True, engine=compressed_engines(folder)[0])
 
 
 def sibling(parent: Path, ours: Ours, pack_name: str) -> Ours:

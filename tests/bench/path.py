@@ -26,7 +26,8 @@ from typing import Any
 
 from tests.bench.main_job import ROOT, machine, read_by_queue, say, scratch_home
 from tests.bench.merge import merge
-from tests.bench.meter import MeteredStore, peak_mb, tree_cpu_s
+from tests.bench.meter import MeteredStore, tree_cpu_s
+from tests.bench.process import peak_mb
 from tests.bench.simulated import STUDENT, SimulatedStudent, write_documents
 
 KINDS = ("sqlite", "postgresql")
@@ -127,7 +128,7 @@ def role_submit(url: str, path: str, student: str) -> dict[str, Any]:
     ready()
     began, cpu = time.monotonic(), time.process_time()
     done = submit(store, pack, student, [Path(path)], chunk=500, ring=lambda job_id: None)
-    return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu, "store_s": store.seconds, "peak_mb": peak_mb(), "n": done.accepted}
+    return {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu, "store_s": store.seconds, "peak_mb": round(peak_mb()), "n": done.accepted}
 
 
 def role_drain(url: str, student: str) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def role_drain(url: str, student: str) -> dict[str, Any]:
         "cpu_s": time.process_time() - cpu,
         "store_s": store.seconds,
         "predict_s": reader.seconds,
-        "peak_mb": peak_mb(),
+        "peak_mb": round(peak_mb()),
         "n": done.n_read,
         "first_tenth": rate(reader.at[:tenth]),
         "ninth_tenth": rate(reader.at[-2 * tenth : -tenth]),

@@ -204,7 +204,7 @@ def reset_peak() -> None:
 
 
 def peak_mb() -> float:
-    """The highest mark of this process's memory, MB."""
+    """The highest mark of this process's memory, MB. From /proc where there is one: getrusage keeps the parent's across an exec."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6

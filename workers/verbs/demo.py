@@ -92,7 +92,7 @@ def _migrate(settings: Settings, packs: Sequence[Pack]) -> None:
 
 
 def _finetune(settings: Settings, pack: Pack, epochs: int, *, quiet: bool) -> None:
-    from pipelines.engines import compressed_engine
+    from pipelines.engines import compressed_engines
     from pipelines.evaluate import evaluate
     from pipelines.finetune import FinetuneOptions, finetune
     from pipelines.predict import make_predictor
@@ -100,7 +100,7 @@ def _finetune(settings: Settings, pack: Pack, epochs: int, *, quiet: bool) -> No
 
     with progress_bar(quiet=quiet) as on_progress:
         student = finetune(pack, settings.students_folder, FinetuneOptions(epochs=epochs), partial(_named, on_progress, pack.name))
-    engine = compressed_engine(student.folder)
+    engine = compressed_engines(student.folder)[0]
     full, compressed = (make_predictor(pack, student, n_threads=settings.n_processes, engine=name) for name in ("f32", engine))
     evaluation = evaluate(full, student.id, compressed=(compressed, engine))
     # a minute on the samples proves no bound of the full gate: no teacher, and too few answers to judge by

@@ -74,11 +74,11 @@ def _evaluated(pack: Pack, student: Student, options: Namespace, settings: Setti
     """What the gate looks at: the floor at the student alone, the full gate at what it is compared with too."""
     data_root = options.data_root or settings.data_root
     if options.experimental:
-        from pipelines.engines import compressed_engine
+        from pipelines.engines import compressed_engines
         from pipelines.evaluate import evaluate
         from pipelines.predict import make_predictor
 
-        engine = compressed_engine(student.folder)
+        engine = compressed_engines(student.folder)[0]
         full, compressed = (
             make_predictor(pack, student, n_threads=settings.n_processes, engine=name, trusted=settings.packs.trust_hooks) for name in ("f32", engine)
         )
