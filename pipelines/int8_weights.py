@@ -169,7 +169,8 @@ def _normed(states: Floats, weights: Weights, name: str) -> Floats:
 
 def gelu(x: Floats) -> Floats:
     """x times the chance that a normal number is below it (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    return np.asarray(x * 0.5 * (1 + erf(x / np.sqrt(2.0))), np.float32)
+    half, root = np.float32(0.5), np.float32(0.5**0.5)  # as Python's or numpy's own numbers they would make doubles of all
+    return np.asarray(x * half * (1 + erf(x * root)), np.float32)
 
 
 def attention(asked: Floats, lengths: Sequence[int], n_heads: int) -> Floats:
