@@ -67,7 +67,7 @@ measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=f
 results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
-results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on a quiet machine; DATA=folder STUDENT=PACK/ID)
+results-speed: setup-bench ## what docs/results/speed.md holds (about an hour on a quiet machine; DATA=folder STUDENT=PACK/ID)
 	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) --data-root $(or $(DATA),../shared/data)
 	@$(BIN)/python -m tests.bench.path --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
 	@$(BIN)/python -m tests.bench.training --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json

@@ -43,8 +43,7 @@ class Tokens:
 
     def between(self, ranges: Sequence[tuple[int, int]]) -> list[slice]:
         """For each range of characters [start, end) the tokens that begin inside it."""
-        places = np.searchsorted(self.starts, np.asarray(ranges, np.int64).reshape(-1, 2))
-        return [slice(int(first), int(last)) for first, last in places]
+        return Texts.of([self]).between([ranges])
 
 
 @dataclass(frozen=True, slots=True)

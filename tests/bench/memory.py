@@ -14,7 +14,8 @@ def worker_memory(students: Sequence[Ours], texts: Sequence[str], cache: int) ->
 
     `cache` findings of each student are kept, as [inference] cache says.
     """
-    import workers.tasks  # noqa: F401  what Celery loads into a worker
+    import workers.drain
+    import workers.tasks  # noqa: F401  both are loaded in a worker that reads
     from suites.types import Document, Finding
 
     readers = [predictor(student, 1, cache) for student in students]

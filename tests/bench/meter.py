@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psutil
 from sqlalchemy import Connection
@@ -19,20 +19,17 @@ class MeteredStore(Store):
         super().__init__(url)
         self.seconds = 0.0
 
-    @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        began = time.monotonic()
-        try:
-            with super().begin() as connection:
-                yield connection
-        finally:
-            self.seconds += time.monotonic() - began
+    def begin(self) -> AbstractContextManager[Connection]:
+        return self._metered(super().begin())
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        return self._metered(super().reading())
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def _metered(self, transaction: AbstractContextManager[Connection]) -> Iterator[Connection]:
         began = time.monotonic()
         try:
-            with super().reading() as connection:
+            with transaction as connection:
                 yield connection
         finally:
             self.seconds += time.monotonic() - began

@@ -1,7 +1,7 @@
 """Measures this machine: our student beside the systems that others read with, on the same documents, in one table.
 
 Documents of mixed lengths (60 % short messages, 30 % abstracts, 10 % notes) are read by our released student, by
-transformers.pipeline with BERT-base, DistilBERT-base, MiniLM and the very same student, and by ONNX Runtime,
+transformers.pipeline with BERT-base, DistilBERT-base, MiniLM and the very same student, and by ONNX Runtime, OpenVINO,
 sentence-transformers and spaCy. Each runs in a process of its own with the same number of threads; their rounds are
 interleaved, so that a busy machine slows all alike, and medians count. Where no student is released, and for shapes
 that are not at hand, weights are random: they cost what learned ones cost, and the table marks them.
