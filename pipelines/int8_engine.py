@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from pipelines.encode import Floats, Ints
 from pipelines.engine import Project, as_they_are, nothing
@@ -40,7 +39,6 @@ class Int8Engine:
         self._layers, self._model = _model(self._arrays, n_heads=int(about["n_heads"]))
         self._scratch = threading.local()
         self._threads = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
-        self._blas = ThreadpoolController()
         self.hidden = int(self._model.hidden)
 
     def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
@@ -50,30 +48,31 @@ class Int8Engine:
             return [project(states) for states in self._encode(part)]
 
         found: list[Floats] = []
-        # what `project` multiplies is small: the library's own threads would only spin on the cores that ours read on
-        with self._blas.limit(limits=1, user_api="blas"):
-            for states in self._threads.map(read, parts) if self._threads else map(read, parts):
-                found += states
-                on_batch()
+        for states in self._threads.map(read, parts) if self._threads else map(read, parts):
+            found += states
+            on_batch()
         return found
 
     def _encode(self, rows: Sequence[Ints]) -> list[Floats]:
+        """States of the rows of one call. They lie in this thread's scratch, where its next call writes."""
         ids = np.ascontiguousarray(np.concatenate(rows), np.int32)
         starts = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int32)
-        states = np.empty((len(ids), self.hidden), np.float32)
         model, n_rows = ctypes.byref(self._model), len(rows)
         scratch = self._room(self._library.int8_scratch_bytes(model, starts.ctypes.data, n_rows))
-        if self._library.int8_encode(model, ids.ctypes.data, starts.ctypes.data, n_rows, scratch, states.ctypes.data):
+        if self._library.int8_encode(model, ids.ctypes.data, starts.ctypes.data, n_rows, scratch.ctypes.data):
             reason = f"a token's id is not below {self._model.n_words}, or a window's length not within 1 and {self._model.n_places}"
             raise RunError(f"The encoder cannot read this: {reason}. Tokenizer and encoder are not of one student.", "engine")
+        states = scratch[: len(ids) * self.hidden].reshape(len(ids), self.hidden)
         return [states[begin:end] for begin, end in pairwise(starts)]
 
-    def _room(self, n_bytes: int) -> int:
-        """The address of this thread's scratch, at least so many bytes."""
-        room: npt.NDArray[np.uint8] | None = getattr(self._scratch, "room", None)
-        if room is None or len(room) < n_bytes + LINE:
-            room = self._scratch.room = np.empty(n_bytes + LINE, np.uint8)
-        return int(-(-room.ctypes.data // LINE) * LINE)
+    def _room(self, n_bytes: int) -> Floats:
+        """This thread's scratch, at least so many bytes, from the beginning of a line on."""
+        room: Floats | None = getattr(self._scratch, "room", None)
+        if room is None or room.nbytes < n_bytes:
+            bare = np.empty(-(-n_bytes // LINE) * LINE + LINE, np.uint8)
+            begin = -bare.ctypes.data % LINE
+            room = self._scratch.room = bare[begin : len(bare) - LINE + begin].view(np.float32)
+        return room
 
 
 def _calls(rows: Sequence[Ints]) -> Iterator[Sequence[Ints]]:

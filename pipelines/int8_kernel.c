@@ -1,14 +1,15 @@
 /* An encoder of DistilBERT's shape (Sanh et al. 2019, arXiv:1910.01108) in int8, for x86-64 with AVX2, or AVX-512 and VNNI.
  *
  * Rows of token ids lie one after another: nothing is padded, and a row's states do not depend on the other rows.
- * Products with weights are int8: weights have a scale an output, activations a step and a middle a token, found as they
- * come. Attention multiplies in int16. All else is fp32, in the same order on every processor. One call runs on one
- * thread; callers share the model between threads and give each call a scratch of its own.
+ * All products are of int8: weights have a scale an output, activations a step and a middle a token, attention's queries,
+ * keys and values a scale a token and head, found as they come. All else is fp32, in the same order on every processor. One
+ * call runs on one thread; callers share the model between threads and give each call a scratch of its own.
  *
  * Layouts (int8_weights.py writes those of weights):
  *   weight    [n / 16][k / 4][16][4]        four inputs of 16 outputs fill a vector
- *   keys      [row][head][row / 16][d / 2][16][2]
- *   values    [row][head][row / 2][d][2]
+ *   queries   [row][head][row / 16][d / GRAIN][16][GRAIN]
+ *   keys      [row][head][row][d]
+ *   values    [row][head][row / GRAIN][d][GRAIN]
  */
 #include <immintrin.h>
 #include <stddef.h>
@@ -20,18 +21,18 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 enum {
+  FEW = 4,
+  LARGEST_HEAD = 64,
   LANES = 16,        /* numbers in a vector; two registers where one has 256 bits */
   BLOCK = 48,        /* tokens whose intermediate results stay in the second-level cache */
-  QUERIES = 12,      /* queries whose scores stay in the first-level cache */
   ZERO = 128,        /* of unsigned activations; the multiply wants one side unsigned */
-  TOP_SCORE = 4095,  /* 64 products of two such numbers still fit 32 bits */
-  TOP16 = 32767,
+  TOP = 127,         /* of queries, keys and values */
+  TOP_SHARE = 255,
   GROUP = 4,         /* steps of four inputs whose sums fit 16 bits: int8_rounding.py sees to it */
 };
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
-typedef int16_t Shorts __attribute__((vector_size(32)));
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef _Float16 Halves __attribute__((vector_size(32)));
 
@@ -61,10 +62,18 @@ typedef struct {
   const Layer *layers;
 } Model;
 
+#ifdef __AVX512VNNI__
+typedef int8_t Narrow;
+#else
+typedef int16_t Narrow; /* the same numbers: AVX2 multiplies signed ones of 16 bits */
+#endif
+enum { GRAIN = 4 / sizeof(Narrow) };
+typedef Narrow Narrows __attribute__((vector_size(16 * sizeof(Narrow))));
+
 typedef struct {
   float *states, *attended, *wide, *narrow, *step, *middle, *query_scale, *key_scale, *value_scale, *scores;
   uint8_t *small, *small_wide;
-  int16_t *queries, *keys, *values, *shares;
+  Narrow *queries, *keys, *values, *shares;
 } Scratch;
 
 /* ---- what processors do differently ---- */
@@ -76,9 +85,20 @@ typedef int32_t Ints8 __attribute__((vector_size(32)));
 
 #ifdef __AVX512VNNI__
 
-enum { TILE_ROWS = 6, TILE_COLUMNS = 4, SCORE_ROWS = 6, SCORE_COLUMNS = 4, WEIGH_ROWS = 12, WEIGH_COLUMNS = 2 };
+enum { TILE_ROWS = 6, TILE_COLUMNS = 4, KEYS = 24, PLACES = 16 };
 
-INLINE Ints dot16(Ints sum, Ints pairs, Ints w) { return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)pairs, (__m512i)w); }
+INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+
+/* numbers from 0 to 255 of four vectors as bytes: of one vector alone this processor takes several times as long */
+INLINE void store_four(uint8_t *x, Ints a, Ints b, Ints c, Ints d) {
+  __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b), cd = _mm512_packs_epi32((__m512i)c, (__m512i)d);
+  _mm512_storeu_si512(x, _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packus_epi16(ab, cd)));
+}
+
+enum { KEY_ZERO = 128 }; /* the multiply wants one side unsigned: keys here, shares there */
+
+INLINE Ints dot(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 
 INLINE void dot8(int rows, int columns, int k, const uint8_t *small, const Linear *l, int column, Ints sums[TILE_ROWS][TILE_COLUMNS]) {
   UNROLL for (int j = 0; j < columns; j++) {
@@ -100,11 +120,28 @@ INLINE void dot8(int rows, int columns, int k, const uint8_t *small, const Linea
 
 #else
 
-enum { TILE_ROWS = 3, TILE_COLUMNS = 1, SCORE_ROWS = 6, SCORE_COLUMNS = 1, WEIGH_ROWS = 6, WEIGH_COLUMNS = 1 };
+enum { TILE_ROWS = 3, TILE_COLUMNS = 1, KEYS = 6, PLACES = 4 };
 
-INLINE Ints dot16(Ints sum, Ints pairs, Ints w) {
-  return BOTH(_mm256_add_epi32(LOW(__m256i, sum), _mm256_madd_epi16(LOW(__m256i, pairs), LOW(__m256i, w))),
-              _mm256_add_epi32(HIGH(__m256i, sum), _mm256_madd_epi16(HIGH(__m256i, pairs), HIGH(__m256i, w))));
+INLINE Floats larger(Floats a, Floats b) { return (Floats)BOTH(_mm256_max_ps(LOW(__m256, a), LOW(__m256, b)), _mm256_max_ps(HIGH(__m256, a), HIGH(__m256, b))); }
+INLINE Floats smaller(Floats a, Floats b) { return (Floats)BOTH(_mm256_min_ps(LOW(__m256, a), LOW(__m256, b)), _mm256_min_ps(HIGH(__m256, a), HIGH(__m256, b))); }
+
+INLINE void store_two(uint8_t *x, Ints a, Ints b) {
+  __m256i pairs_a = _mm256_packs_epi32(LOW(__m256i, a), HIGH(__m256i, a)), pairs_b = _mm256_packs_epi32(LOW(__m256i, b), HIGH(__m256i, b));
+  __m256i mixed = _mm256_packus_epi16(pairs_a, pairs_b); /* a's 0-3 8-11, b's; a's 4-7 12-15, b's */
+  _mm256_storeu_si256((__m256i *)x, _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+
+/* numbers from 0 to 255 of four vectors as bytes */
+INLINE void store_four(uint8_t *x, Ints a, Ints b, Ints c, Ints d) {
+  store_two(x, a, b);
+  store_two(x + 2 * LANES, c, d);
+}
+
+enum { KEY_ZERO = 0 };
+
+INLINE Ints dot(Ints sum, Ints a, Ints b) {
+  return BOTH(_mm256_add_epi32(LOW(__m256i, sum), _mm256_madd_epi16(LOW(__m256i, a), LOW(__m256i, b))),
+              _mm256_add_epi32(HIGH(__m256i, sum), _mm256_madd_epi16(HIGH(__m256i, a), HIGH(__m256i, b))));
 }
 
 /* Sums of a group in 16 bits, then widened: of three multiplies a step that 32 bits would ask for, one and a quarter are left. */
@@ -141,11 +178,11 @@ INLINE void dot8(int rows, int one, int k, const uint8_t *small, const Linear *l
 /* ---- vectors ---- */
 
 INLINE int32_t up(int32_t n, int32_t step) { return (n + step - 1) / step * step; }
+/* room for n tokens in whole vectors: an odd number of them, or many heads' would lie in the same few sets of the first-level cache */
+INLINE int32_t room(int32_t n) { return ((n + LANES - 1) / LANES | 1) * LANES; }
 INLINE Floats load(const float *x) { Floats v; memcpy(&v, x, sizeof v); return v; }
 INLINE void store(float *x, Floats v) { memcpy(x, &v, sizeof v); }
 INLINE Floats all(float x) { return (Floats){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
-INLINE Floats larger(Floats a, Floats b) { return __builtin_elementwise_max(a, b); }
-INLINE Floats smaller(Floats a, Floats b) { return __builtin_elementwise_min(a, b); }
 /* nearest whole numbers, for |x| < 2^22: their bits end up in the lowest ones of the mantissa */
 INLINE Ints nearest(Floats x) { return (Ints)(x + 12582912.f) - 0x4B400000; }
 INLINE Floats floats(Ints x) { return __builtin_convertvector(x, Floats); }
@@ -159,17 +196,15 @@ INLINE float sum_of(Floats x) { FOLD(plus, x); return x[0]; }
 INLINE float top_of(Floats x) { FOLD(larger, x); return x[0]; }
 INLINE float bottom_of(Floats x) { FOLD(smaller, x); return x[0]; }
 
-/* 2^x for x <= 0, to 4e-5 of it: more than the shares, in 15 bits, can show of most */
+/* 2^x for x <= 0, to 1e-4 of it: less than a share's step. The whole part of x ends up in the lowest bits of x + 1.5 2^23, and there beside the exponent */
 INLINE Floats exp2_negative(Floats x) {
   x = larger(x, all(-126.f));
-  Ints whole = nearest(x);
-  Floats rest = x - floats(whole);
-  Floats p = all(0.009618129f);
-  p = p * rest + 0.05550411f;
-  p = p * rest + 0.24022651f;
-  p = p * rest + 0.6931472f;
-  p = p * rest + 1.f;
-  return (Floats)((Ints)p + (whole << 23));
+  Floats whole = x + 12582912.f, rest = x - (whole - 12582912.f);
+  Floats p = all(0.0551705059f);
+  p = p * rest + 0.242608537f;
+  p = p * rest + 0.69326094f;
+  p = p * rest + 0.999928238f;
+  return (Floats)((Ints)p + ((Ints)whole << 23));
 }
 
 /* x Phi(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415), to 4e-5: Phi - 1/2 is odd, fitted on [-4, 4] by least squares of the error of x Phi(x) */
@@ -186,43 +221,70 @@ INLINE Floats gelu(Floats x) {
   return x * (p * c + 0.5f);
 }
 
+INLINE void store_narrow(Narrow *x, Ints v) {
+  Narrows small = __builtin_convertvector(v, Narrows);
+  memcpy(x, &small, sizeof small);
+}
+
 INLINE float largest(const float *x, int n) {
   Floats top = all(0.f);
   for (int i = 0; i < n; i += LANES) top = larger(top, __builtin_elementwise_abs(load(x + i)));
   return top_of(top);
 }
 
-/* tokens as unsigned bytes: of each number (x smooth - middle) / step + ZERO */
+/* tokens as unsigned bytes: of each number (x smooth - middle) / step + ZERO. A few tokens at a time: the ends of one are found while another's are awaited */
 ALONE void quantise(int n_tokens, int n, const float *x, const float *smooth, uint8_t *small, float *step, float *middle) {
-  for (int t = 0; t < n_tokens; t++, x += n, small += n) {
-    Floats top = load(x) * load(smooth), bottom = top;
-    for (int i = LANES; i < n; i += LANES) {
-      Floats v = load(x + i) * load(smooth + i);
-      top = larger(top, v);
-      bottom = smaller(bottom, v);
+  for (int t = 0; t < n_tokens; t += FEW) {
+    int few = n_tokens - t < FEW ? n_tokens - t : FEW;
+    for (int j = 0; j < few; j++) {
+      const float *of = x + (size_t)j * n;
+      Floats top = load(of) * load(smooth), bottom = top;
+      for (int i = LANES; i < n; i += LANES) {
+        Floats v = load(of + i) * load(smooth + i);
+        top = larger(top, v);
+        bottom = smaller(bottom, v);
+      }
+      float high = top_of(top), low = bottom_of(bottom);
+      step[t + j] = (high - low) / 254.f;
+      middle[t + j] = (high + low) * 0.5f;
     }
-    float high = top_of(top), low = bottom_of(bottom);
-    step[t] = (high - low) / 254.f;
-    middle[t] = (high + low) * 0.5f;
-    float by = step[t] > 0.f ? 1.f / step[t] : 0.f;
-    Floats from = all(ZERO - middle[t] * by);
-    for (int i = 0; i < n; i += LANES) {
-      Bytes b = __builtin_convertvector(nearest(load(x + i) * load(smooth + i) * by + from), Bytes);
-      memcpy(small + i, &b, sizeof b);
+    for (int j = 0; j < few; j++, x += n, small += n) {
+      float by = step[t + j] > 0.f ? 1.f / step[t + j] : 0.f;
+      Floats from = all(ZERO - middle[t + j] * by);
+      int i = 0;
+      for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        Ints v[4];
+        UNROLL for (int j = 0; j < 4; j++) v[j] = nearest(load(x + i + LANES * j) * load(smooth + i + LANES * j) * by + from);
+        store_four(small + i, v[0], v[1], v[2], v[3]);
+      }
+      for (; i < n; i += LANES) {
+        Bytes b = __builtin_convertvector(nearest(load(x + i) * load(smooth + i) * by + from), Bytes);
+        memcpy(small + i, &b, sizeof b);
+      }
     }
   }
 }
 
 /* x = norm(x) */
 INLINE void normalise(int n, float *x, const Norm *norm, float epsilon) {
-  Floats sum = all(0.f), squares = sum;
-  for (int i = 0; i < n; i += LANES) sum += load(x + i);
-  float mean = sum_of(sum) / (float)n;
-  for (int i = 0; i < n; i += LANES) {
-    Floats away = load(x + i) - mean;
+  Floats sum = all(0.f), squares = sum, sum2 = sum, squares2 = sum;
+  int half = n / LANES / 2 * LANES;
+  for (int i = 0; i < half; i += LANES) {
+    sum += load(x + i);
+    sum2 += load(x + half + i);
+  }
+  if (2 * half < n) sum += load(x + 2 * half);
+  float mean = sum_of(sum + sum2) / (float)n;
+  for (int i = 0; i < half; i += LANES) {
+    Floats away = load(x + i) - mean, away2 = load(x + half + i) - mean;
+    squares = away * away + squares;
+    squares2 = away2 * away2 + squares2;
+  }
+  if (2 * half < n) {
+    Floats away = load(x + 2 * half) - mean;
     squares = away * away + squares;
   }
-  float inverse = 1.f / __builtin_sqrtf(sum_of(squares) / (float)n + epsilon);
+  float inverse = 1.f / __builtin_sqrtf(sum_of(squares + squares2) / (float)n + epsilon);
   for (int i = 0; i < n; i += LANES) store(x + i, (load(x + i) - mean) * inverse * load(norm->weight + i) + load(norm->bias + i));
 }
 
@@ -277,134 +339,181 @@ ALONE void linear_and_gelu(int n_tokens, int k, int n, const uint8_t *small, con
   multiply(1, n_tokens, k, n, small, step, middle, l, out);
 }
 
-/* ---- attention ---- */
+/* ---- attention: a query a lane ---- */
 
-/* sums[i][j] = pairs of a's row i times b's vector j; b's steps lie `step` numbers apart, its vectors `apart` */
-INLINE void multiply16(int rows, int columns, int n_pairs, const int16_t *a, int stride, const int16_t *b, int step, int apart, Ints sums[QUERIES][4]) {
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++) sums[i][j] = (Ints){0};
-  for (int pair = 0; pair < n_pairs; pair++, b += step) {
-    Ints w[4];
-    UNROLL for (int j = 0; j < columns; j++) memcpy(&w[j], b + (size_t)j * apart, sizeof w[j]);
-    UNROLL for (int i = 0; i < rows; i++) {
-      int32_t two;
-      memcpy(&two, a + (size_t)i * stride + 2 * pair, sizeof two);
-      Ints twos = {two, two, two, two, two, two, two, two, two, two, two, two, two, two, two, two};
-      UNROLL for (int j = 0; j < columns; j++) sums[i][j] = dot16(sums[i][j], twos, w[j]);
+INLINE Ints same(int32_t x) { return (Ints){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+INLINE Ints load_ints(const Narrow *x) { Ints v; memcpy(&v, x, sizeof v); return v; }
+INLINE Ints all_lanes(const Narrow *x) { int32_t grain; memcpy(&grain, x, sizeof grain); return same(grain); }
+
+/* rows become columns */
+INLINE void transpose(Floats x[LANES]) {
+  UNROLL for (int round = 0; round < 4; round++) {
+    Floats y[LANES];
+    UNROLL for (int i = 0; i < LANES / 2; i++) {
+      y[2 * i] = __builtin_shufflevector(x[i], x[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      y[2 * i + 1] = __builtin_shufflevector(x[i], x[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
+    UNROLL for (int i = 0; i < LANES; i++) x[i] = y[i];
   }
 }
 
-/* scores of some queries with some vectors of keys, without the queries' scales; top[i] holds the largest of each lane */
-INLINE void score(int columns, int d, const int16_t *queries, int stride, const int16_t *keys, const float *key_scale, float *scores, int n_keys, Floats top[SCORE_ROWS]) {
-  Ints sums[QUERIES][4];
-  multiply16(SCORE_ROWS, columns, d / 2, queries, stride, keys, 2 * LANES, LANES * d, sums);
-  UNROLL for (int j = 0; j < columns; j++) {
-    Floats by = load(key_scale + LANES * j);
-    UNROLL for (int i = 0; i < SCORE_ROWS; i++) {
-      Floats value = floats(sums[i][j]) * by;
-      top[i] = larger(top[i], value);
-      store(scores + (size_t)i * n_keys + LANES * j, value);
-    }
+/* scores of 16 queries with some keys, without the queries' scales; gives the largest of each query. start: what KEY_ZERO adds, taken off */
+INLINE Floats score(int n, int d, const Narrow *queries, Ints start, const Narrow *keys, const float *key_scale, float *scores, Floats top) {
+  Ints sums[KEYS];
+  UNROLL for (int k = 0; k < n; k++) sums[k] = start;
+  UNROLL for (int s = 0; s < d; s += GRAIN) {
+    Ints query = load_ints(queries + s * LANES);
+    UNROLL for (int k = 0; k < n; k++) sums[k] = dot(sums[k], all_lanes(keys + k * d + s), query);
   }
+  UNROLL for (int k = 0; k < n; k++) {
+    Floats value = floats(sums[k]) * key_scale[k];
+    top = larger(top, value);
+    store(scores + LANES * k, value);
+  }
+  return top;
 }
 
-/* a query's shares of the keys in units of 1 / TOP16, times the keys' value scales: whatever the row's length, a sum of shares times values fits 32 bits */
-INLINE void share(int n, int n_keys, float scale, float top, const float *value_scale, float *scores, int16_t *shares) {
-  float from = -scale * top;
-  Floats sum = all(0.f);
-  for (int k = 0; k < n_keys; k += LANES) {
-    Floats weight = exp2_negative(load(scores + k) * scale + from);
-    if (k + LANES > n) {
-      const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-      weight = (Floats)((Ints)weight & (lane < n - k));
-    }
+INLINE Floats score_all(int n, int d, const Narrow *queries, const Narrow *keys, const float *key_scale, float *scores) {
+  enum { SOME = 6 };
+  Ints start = {0};
+  if (KEY_ZERO) UNROLL for (int s = 0; s < d; s += GRAIN) start = dot(start, same((int32_t)(KEY_ZERO * 0x01010101u)), load_ints(queries + s * LANES));
+  start = -start;
+  Floats top = all(-1e30f);
+  int k = 0;
+  for (; k + KEYS <= n; k += KEYS) top = score(KEYS, d, queries, start, keys + (size_t)k * d, key_scale + k, scores + LANES * k, top);
+  for (; k + SOME <= n; k += SOME) top = score(SOME, d, queries, start, keys + (size_t)k * d, key_scale + k, scores + LANES * k, top);
+  for (; k < n; k++) top = score(1, d, queries, start, keys + (size_t)k * d, key_scale + k, scores + LANES * k, top);
+  return top;
+}
+
+/* what 16 queries' shares are worth: each step `scale`, and what rounding took from all together `rest` */
+typedef struct {
+  Floats scale, rest;
+} Worth;
+
+/* 16 queries' shares of n keys, times the keys' value scales, in TOP_SHARE steps of each query's largest. Shape: (n / GRAIN, 16, GRAIN) */
+INLINE Worth share(int n, Floats scale, Floats top, const float *value_scale, float *scores, Narrow *shares) {
+  Floats from = -scale * top, sum = all(0.f), weighted = sum, most = sum;
+  _Pragma("clang loop unroll_count(4)")
+  for (int k = 0; k < n; k++) {
+    Floats weight = exp2_negative(load(scores + LANES * k) * scale + from);
     sum += weight;
-    store(scores + k, weight);
+    weight *= value_scale[k];
+    weighted += weight;
+    most = larger(most, weight);
+    store(scores + LANES * k, weight);
   }
-  float whole = TOP16 / sum_of(sum);
-  for (int k = 0; k < n_keys; k += LANES) {
-    Shorts part = __builtin_convertvector(nearest(load(scores + k) * whole * load(value_scale + k)), Shorts);
-    memcpy(shares + k, &part, sizeof part);
-  }
-}
-
-/* out = shares x values of some vectors of a head's d numbers */
-INLINE void weigh(int columns, int d, int n_keys, const int16_t *shares, const int16_t *values, float scale, float *out, int stride) {
-  Ints sums[QUERIES][4];
-  multiply16(WEIGH_ROWS, columns, n_keys / 2, shares, n_keys, values, 2 * d, 2 * LANES, sums);
-  UNROLL for (int i = 0; i < WEIGH_ROWS; i++) UNROLL for (int j = 0; j < columns; j++)
-    store(out + (size_t)i * stride + LANES * j, floats(sums[i][j]) * scale);
-}
-
-/* one head of one row of n tokens. Reads and writes up to QUERIES tokens past its end: what lies there is the next row's, which comes later, or spare */
-INLINE void attend(int d, int n, int hidden, const int16_t *queries, const float *query_scale, const int16_t *keys, const float *key_scale,
-                  const int16_t *values, const float *value_scale, float unit, float *scores, int16_t *shares, float *out) {
-  int n_keys = up(n, LANES);
-  for (int first = 0; first < n; first += QUERIES) {
-    int rows = n - first < QUERIES ? n - first : QUERIES;
-    for (int r = 0; r < rows; r += SCORE_ROWS) {
-      Floats top[SCORE_ROWS];
-      UNROLL for (int i = 0; i < SCORE_ROWS; i++) top[i] = all(-1e30f);
-      const int16_t *q = queries + (size_t)(first + r) * hidden;
-      int k = 0;
-      for (; k + SCORE_COLUMNS * LANES <= n_keys; k += SCORE_COLUMNS * LANES)
-        score(SCORE_COLUMNS, d, q, hidden, keys + (size_t)k * d, key_scale + k, scores + (size_t)r * n_keys + k, n_keys, top);
-      for (; k < n_keys; k += LANES)
-        score(1, d, q, hidden, keys + (size_t)k * d, key_scale + k, scores + (size_t)r * n_keys + k, n_keys, top);
-      /* keys that fill up the last vector score 0: a top of 0 where all others lie below only makes the weights smaller */
-      for (int i = 0; i < SCORE_ROWS && r + i < rows; i++)
-        share(n, n_keys, query_scale[first + r + i], top_of(top[i]), value_scale, scores + (size_t)(r + i) * n_keys, shares + (size_t)(r + i) * n_keys);
+  for (int k = n; k < up(n, GRAIN); k++) store(scores + LANES * k, all(0.f));
+  Floats step = larger(most, all(1e-30f)) / TOP_SHARE, by = 1.f / step, whole = 1.f / sum;
+  Ints taken = {0};
+  for (int k = 0; k < n; k += GRAIN) {
+    Ints grain = {0};
+    UNROLL for (int j = 0; j < GRAIN; j++) {
+      Ints part = nearest(load(scores + LANES * (k + j)) * by);
+      taken += part;
+      grain |= part << (32 / GRAIN * j);
     }
-    float *to = out + (size_t)first * hidden;
-    for (int r = 0; r < rows; r += WEIGH_ROWS) UNROLL for (int j = 0; j < d / LANES; j += WEIGH_COLUMNS)
-      weigh(d / LANES - j < WEIGH_COLUMNS ? d / LANES - j : WEIGH_COLUMNS, d, n_keys, shares + (size_t)r * n_keys, values + (size_t)j * 2 * LANES, unit,
-            to + (size_t)r * hidden + (size_t)j * LANES, hidden);
+    memcpy(shares + LANES * k, &grain, sizeof grain);
+  }
+  return (Worth){step * whole, (weighted - floats(taken) * step) * whole};
+}
+
+/* out[place][query] = shares x values; what rounding took of the shares goes to the mean value */
+INLINE void weigh(int d, int n, const Narrow *shares, const Narrow *values, Worth worth, const float *mean, float *out) {
+  for (int place = 0; place < d; place += PLACES) {
+    Ints sums[PLACES];
+    UNROLL for (int i = 0; i < PLACES; i++) sums[i] = (Ints){0};
+    for (int k = 0; k < n; k += GRAIN) {
+      Ints part = load_ints(shares + LANES * k);
+      UNROLL for (int i = 0; i < PLACES; i++) sums[i] = dot(sums[i], part, all_lanes(values + (size_t)k * d + GRAIN * (place + i)));
+    }
+    UNROLL for (int i = 0; i < PLACES; i++) store(out + LANES * (place + i), floats(sums[i]) * worth.scale + worth.rest * mean[place + i]);
+  }
+}
+
+/* the mean of a head's values. Shape: (d,) */
+INLINE void mean_of(int d, int n, const Narrow *values, float unit, float *mean) {
+  const Ints ones = same(GRAIN == 4 ? 0x01010101 : 0x00010001);
+  UNROLL for (int i = 0; i < d; i += LANES) {
+    Ints sum = {0};
+    for (int k = 0; k < n; k += GRAIN) sum = dot(sum, ones, load_ints(values + (size_t)k * d + GRAIN * i));
+    store(mean + i, floats(sum) * (unit / (float)n));
+  }
+}
+
+/* one head of one row of n tokens. Writes up to LANES tokens past its end: what lies there is the next row's, which comes later, or spare */
+INLINE void attend(int d, int n, int hidden, const Narrow *queries, const float *query_scale, const Narrow *keys, const float *key_scale,
+                  const Narrow *values, const float *value_scale, float unit, float *scores, Narrow *shares, float *out) {
+  float mean[LARGEST_HEAD], turned[LARGEST_HEAD * LANES];
+  mean_of(d, n, values, unit, mean);
+  for (int first = 0; first < n; first += LANES) {
+    Floats top = score_all(n, d, queries + (size_t)first * d, keys, key_scale, scores);
+    Worth worth = share(n, load(query_scale + first), top, value_scale, scores, shares);
+    worth.scale *= unit;
+    weigh(d, n, shares, values, worth, mean, turned);
+    UNROLL for (int j = 0; j < d; j += LANES) {
+      Floats x[LANES];
+      UNROLL for (int i = 0; i < LANES; i++) x[i] = load(turned + LANES * (j + i));
+      transpose(x);
+      UNROLL for (int i = 0; i < LANES; i++) store(out + (size_t)(first + i) * hidden + j, x[i]);
+    }
   }
 }
 
 #define ATTEND(d) \
-  ALONE void attend_##d(int n, int hidden, const int16_t *queries, const float *query_scale, const int16_t *keys, const float *key_scale, \
-                        const int16_t *values, const float *value_scale, float unit, float *scores, int16_t *shares, float *out) { \
+  ALONE void attend_##d(int n, int hidden, const Narrow *queries, const float *query_scale, const Narrow *keys, const float *key_scale, \
+                        const Narrow *values, const float *value_scale, float unit, float *scores, Narrow *shares, float *out) { \
     attend(d, n, hidden, queries, query_scale, keys, key_scale, values, value_scale, unit, scores, shares, out); \
   }
 ATTEND(16) ATTEND(32) ATTEND(48) ATTEND(64)
 
-typedef void Attend(int, int, const int16_t *, const float *, const int16_t *, const float *, const int16_t *, const float *, float, float *, int16_t *, float *);
+typedef void Attend(int, int, const Narrow *, const float *, const Narrow *, const float *, const Narrow *, const float *, float, float *, Narrow *, float *);
 static Attend *const attend_of[] = {attend_16, attend_32, attend_48, attend_64};
 
-/* a token's query, key and value in 16 bits, each where attention wants it. `place` is the token's in its row of n_keys, of which keys and values are given */
-ALONE void place_token(int hidden, int d, const float *qkv, int place, int n_keys, int16_t *query, float *query_scale, int16_t *keys, float *key_scale, int16_t *values, float *value_scale) {
-  float top_query = largest(qkv, hidden), top_key = largest(qkv + hidden, hidden), top_value = largest(qkv + 2 * hidden, hidden);
-  *query_scale = top_query / TOP_SCORE * (1.44269504f / __builtin_sqrtf((float)d)); /* scores in powers of two */
-  key_scale[place] = top_key / TOP_SCORE;
-  value_scale[place] = top_value / TOP16;
-  float by_query = top_query > 0 ? TOP_SCORE / top_query : 0, by_key = top_key > 0 ? TOP_SCORE / top_key : 0, by_value = top_value > 0 ? TOP16 / top_value : 0;
-  for (int i = 0; i < hidden; i += LANES) {
-    Shorts q = __builtin_convertvector(nearest(load(qkv + i) * by_query), Shorts);
-    memcpy(query + i, &q, sizeof q);
-    int head = i / d, in_head = i % d;
-    int16_t key[LANES], *to_key = keys + (size_t)head * d * n_keys + (size_t)(place / LANES) * LANES * d + in_head * LANES + place % LANES * 2;
-    Shorts ks = __builtin_convertvector(nearest(load(qkv + hidden + i) * by_key), Shorts);
-    memcpy(key, &ks, sizeof ks);
-    UNROLL for (int pair = 0; pair < LANES / 2; pair++) memcpy(to_key + pair * 2 * LANES, key + 2 * pair, 4);
-    /* tokens come in order: the second of a pair finds the first there and zeros beside it */
-    int16_t *to_value = values + (size_t)head * d * n_keys + (size_t)(place / 2) * 2 * d + in_head * 2;
-    Ints value = nearest(load(qkv + 2 * hidden + i) * by_value), beside;
-    memcpy(&beside, to_value, sizeof beside);
-    value = place % 2 ? beside | (value << 16) : value & 0xffff;
-    memcpy(to_value, &value, sizeof value);
+INLINE float into(float top) { return top > 0.f ? TOP / top : 0.f; }
+
+/* one head of a token's query, key and value, each where attention wants it. `place` is the token's in its row, of which the head's queries and values are given */
+INLINE void place_head(int d, const float *query, const float *key, const float *value, int place, Narrow *queries, float *query_scale, Narrow *keys, float *key_scale,
+                       Narrow *values, float *value_scale) {
+  float top_query = largest(query, d), top_key = largest(key, d), top_value = largest(value, d);
+  query_scale[place] = top_query / TOP * (1.44269504f / __builtin_sqrtf((float)d)); /* scores in powers of two */
+  key_scale[place] = top_key / TOP;
+  value_scale[place] = top_value / TOP;
+  float by_query = into(top_query), by_key = into(top_key), by_value = into(top_value);
+  const int shift = place % GRAIN * (32 / GRAIN);
+  const int32_t mask = GRAIN == 4 ? 0xff : 0xffff;
+  Narrow *to_query = queries + (size_t)(place / LANES) * LANES * d + place % LANES * GRAIN, *to_value = values + (size_t)(place / GRAIN) * GRAIN * d;
+  UNROLL for (int i = 0; i < d; i += LANES) {
+    Narrow small[LANES];
+    store_narrow(small, nearest(load(query + i) * by_query));
+    UNROLL for (int s = 0; s < LANES; s += GRAIN) memcpy(to_query + (size_t)(i + s) * LANES, small + s, GRAIN * sizeof *small);
+    store_narrow(keys + (size_t)place * d + i, nearest(load(key + i) * by_key) + KEY_ZERO);
+    /* tokens come in order: the first of GRAIN puts zeros beside it, where the others find their place */
+    Ints wide = (nearest(load(value + i) * by_value) & mask) << shift;
+    if (shift) wide |= load_ints(to_value + GRAIN * i);
+    memcpy(to_value + GRAIN * i, &wide, sizeof wide);
   }
 }
 
+#define PLACE(d) \
+  ALONE void place_##d(int hidden, const float *qkv, int place, int n_lanes, Narrow *queries, float *query_scale, Narrow *keys, float *key_scale, Narrow *values, float *value_scale) { \
+    for (int at = 0; at < hidden; at += d, qkv += d, query_scale += n_lanes, key_scale += n_lanes, value_scale += n_lanes) \
+      place_head(d, qkv, qkv + hidden, qkv + 2 * hidden, place, queries + (size_t)at * n_lanes, query_scale, keys + (size_t)at * n_lanes, key_scale, values + (size_t)at * n_lanes, value_scale); \
+  }
+PLACE(16) PLACE(32) PLACE(48) PLACE(64)
+
+typedef void Place(int, const float *, int, int, Narrow *, float *, Narrow *, float *, Narrow *, float *);
+static Place *const place_of[] = {place_16, place_32, place_48, place_64};
+
 /* ---- the encoder ---- */
 
-/* Where a call's intermediate results lie from `base` on; gives the bytes they need. */
+/* Where a call's intermediate results lie from `base` on, the states first; gives the bytes they need. */
 static size_t lay_out(const Model *m, const int32_t *starts, int n_rows, char *base, Scratch *s) {
-  size_t hidden = m->hidden, tokens = starts[n_rows] + QUERIES, keys = 0, longest = 0, used = 0;
+  size_t hidden = m->hidden, tokens = starts[n_rows] + LANES, lanes = 0, longest = 0, used = 0;
   for (int r = 0; r < n_rows; r++) {
-    size_t n_keys = up(starts[r + 1] - starts[r], LANES);
-    keys += n_keys;
-    longest = n_keys > longest ? n_keys : longest;
+    size_t n_lanes = room(starts[r + 1] - starts[r]);
+    lanes += n_lanes;
+    longest = n_lanes > longest ? n_lanes : longest;
   }
   size_t wide = 3 * m->hidden > m->inner ? 3 * m->hidden : m->inner;
 #define TAKE(name, count) s->name = (void *)(base + used), used += ((size_t)(count) * sizeof *s->name + 63) / 64 * 64
@@ -414,21 +523,17 @@ static size_t lay_out(const Model *m, const int32_t *starts, int n_rows, char *b
   TAKE(narrow, BLOCK * hidden);
   TAKE(step, BLOCK);
   TAKE(middle, BLOCK);
-  TAKE(query_scale, tokens);
-  TAKE(key_scale, keys);
-  TAKE(value_scale, keys);
-  TAKE(scores, QUERIES * longest);
+  TAKE(query_scale, lanes * m->n_heads);
+  TAKE(key_scale, lanes * m->n_heads);
+  TAKE(value_scale, lanes * m->n_heads);
+  TAKE(scores, longest * LANES);
   TAKE(small, BLOCK * hidden);
   TAKE(small_wide, BLOCK * (size_t)m->inner);
-  TAKE(queries, tokens * hidden);
-  TAKE(keys, keys * hidden);
-  TAKE(values, keys * hidden);
-  TAKE(shares, QUERIES * longest);
+  TAKE(queries, lanes * hidden);
+  TAKE(keys, lanes * hidden);
+  TAKE(values, lanes * hidden);
+  TAKE(shares, longest * LANES);
 #undef TAKE
-  if (base) {
-    memset(s->key_scale, 0, keys * sizeof *s->key_scale);
-    memset(s->value_scale, 0, keys * sizeof *s->value_scale);
-  }
   return used;
 }
 
@@ -439,6 +544,7 @@ static int embed(const Model *m, const int32_t *ids, const int32_t *starts, int 
     for (int place = 0; place < n; place++, x += m->hidden) {
       int32_t id = *ids++;
       if (id < 0 || id >= m->n_words) return -1;
+      if (place + 6 < n) for (int i = 0; i < m->hidden; i += 32) __builtin_prefetch(m->words + (size_t)ids[5] * m->hidden + i);
       const _Float16 *word = m->words + (size_t)id * m->hidden, *where = m->places + (size_t)place * m->hidden;
       for (int i = 0; i < m->hidden; i += LANES) {
         Halves a, b;
@@ -454,7 +560,7 @@ static int embed(const Model *m, const int32_t *ids, const int32_t *starts, int 
 
 static void ask(const Model *m, const Layer *l, const int32_t *starts, int n_rows, Scratch *s) {
   const int hidden = m->hidden, d = hidden / m->n_heads, n_tokens = starts[n_rows];
-  int row = 0, n_keys = up(starts[1], LANES);
+  int row = 0, n_lanes = room(starts[1]);
   size_t before = 0;
   for (int t = 0; t < n_tokens; t += BLOCK) {
     int n = n_tokens - t < BLOCK ? n_tokens - t : BLOCK;
@@ -462,13 +568,13 @@ static void ask(const Model *m, const Layer *l, const int32_t *starts, int n_row
     linear(n, hidden, 3 * hidden, s->small, s->step, s->middle, &l->qkv, s->wide);
     for (int i = 0; i < n; i++) {
       while (t + i >= starts[row + 1]) {
-        before += n_keys;
+        before += n_lanes;
         row++;
-        n_keys = up(starts[row + 1] - starts[row], LANES);
+        n_lanes = room(starts[row + 1] - starts[row]);
       }
-      int place = t + i - starts[row];
-      place_token(hidden, d, s->wide + (size_t)i * 3 * hidden, place, n_keys, s->queries + (size_t)(t + i) * hidden, s->query_scale + t + i,
-                  s->keys + before * hidden, s->key_scale + before, s->values + before * hidden, s->value_scale + before);
+      size_t packed = before * hidden, scales = before * m->n_heads;
+      place_of[d / LANES - 1](hidden, s->wide + (size_t)i * 3 * hidden, t + i - starts[row], n_lanes, s->queries + packed, s->query_scale + scales,
+                              s->keys + packed, s->key_scale + scales, s->values + packed, s->value_scale + scales);
     }
   }
 }
@@ -477,15 +583,16 @@ static void answer(const Model *m, const int32_t *starts, int n_rows, Scratch *s
   const int hidden = m->hidden, d = hidden / m->n_heads;
   size_t before = 0;
   for (int r = 0; r < n_rows; r++) {
-    int n = starts[r + 1] - starts[r], n_keys = up(n, LANES);
-    float *scales = s->value_scale + before, unit = largest(scales, n_keys);
-    for (int i = 0; i < n; i++) scales[i] = unit > 0.f ? scales[i] / unit : 0.f;
+    int n = starts[r + 1] - starts[r], n_lanes = room(n);
     for (int head = 0; head < m->n_heads; head++) {
-      size_t from = (size_t)starts[r] * hidden + (size_t)head * d, packed = before * hidden + (size_t)head * d * n_keys;
-      attend_of[d / LANES - 1](n, hidden, s->queries + from, s->query_scale + starts[r], s->keys + packed, s->key_scale + before, s->values + packed, scales,
-                               unit / TOP16, s->scores, s->shares, s->attended + from);
+      size_t scales = before * m->n_heads + (size_t)head * n_lanes, packed = before * hidden + (size_t)head * d * n_lanes, from = (size_t)starts[r] * hidden + (size_t)head * d;
+      float *value_scale = s->value_scale + scales, unit = 0.f;
+      for (int i = 0; i < n; i++) unit = value_scale[i] > unit ? value_scale[i] : unit;
+      for (int i = 0; i < n; i++) value_scale[i] = unit > 0.f ? value_scale[i] / unit : 0.f;
+      attend_of[d / LANES - 1](n, hidden, s->queries + packed, s->query_scale + scales, s->keys + packed, s->key_scale + scales, s->values + packed, value_scale, unit,
+                               s->scores, s->shares, s->attended + from);
     }
-    before += n_keys;
+    before += n_lanes;
   }
 }
 
@@ -511,18 +618,16 @@ size_t int8_scratch_bytes(const Model *m, const int32_t *starts, int32_t n_rows)
   return lay_out(m, starts, n_rows, 0, &s);
 }
 
-/* States of rows of token ids. Shapes: ids (starts[n_rows],), out (starts[n_rows], hidden). Gives 0, or -1 where an id or a row's length is not the model's. */
-int int8_encode(const Model *m, const int32_t *ids, const int32_t *starts, int32_t n_rows, void *scratch, float *out) {
+/* States of rows of token ids; they lie at the beginning of scratch, shape (starts[n_rows], hidden). Gives 0, or -1 where an id or a row's length is not the model's. Shape of ids: (starts[n_rows],) */
+int int8_encode(const Model *m, const int32_t *ids, const int32_t *starts, int32_t n_rows, void *scratch) {
   Scratch s;
-  int n_tokens = starts[n_rows];
   lay_out(m, starts, n_rows, scratch, &s);
   if (embed(m, ids, starts, n_rows, s.states)) return -1;
   for (int i = 0; i < m->n_layers; i++) {
     ask(m, m->layers + i, starts, n_rows, &s);
     answer(m, starts, n_rows, &s);
-    feed_forward(m, m->layers + i, n_tokens, &s);
+    feed_forward(m, m->layers + i, starts[n_rows], &s);
   }
-  memcpy(out, s.states, (size_t)n_tokens * m->hidden * sizeof *out);
   return 0;
 }
 

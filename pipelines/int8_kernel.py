@@ -110,7 +110,7 @@ def library(kind: str = "") -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path_of(kind or kinds_here()[0])))
     loaded.int8_scratch_bytes.argtypes = (c_void_p, c_void_p, c_int32)
     loaded.int8_scratch_bytes.restype = c_size_t
-    loaded.int8_encode.argtypes = (c_void_p, c_void_p, c_void_p, c_int32, c_void_p, c_void_p)
+    loaded.int8_encode.argtypes = (c_void_p, c_void_p, c_void_p, c_int32, c_void_p)
     loaded.int8_peak.argtypes = (c_int64, c_void_p)
     return loaded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,17 +37,19 @@ class OpenVinoEngine:
         self._model = core.compile_model(core.read_model(path), "CPU", config)
         self._queue = ov.AsyncInferQueue(self._model, n_threads)
         self._queue.set_callback(self._take)
+        self._one_by_one = threading.Lock()
         self._pad_id = pad_id
         self.hidden = int(self._model.output(0).partial_shape[2].get_length())
 
     def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
         found: dict[int, Floats] = {}
-        for batch in batches([len(row) for row in rows], BATCH_TOKENS):
-            part = [rows[i] for i in batch]
-            ids, mask = pad(part, self._pad_id)
-            self._queue.start_async({0: ids, 1: mask}, (batch, [len(row) for row in part], project, found))
-            on_batch()
-        self._queue.wait_all()
+        with self._one_by_one:  # to wait for the queue is to wait for all that is in it
+            for batch in batches([len(row) for row in rows], BATCH_TOKENS):
+                part = [rows[i] for i in batch]
+                ids, mask = pad(part, self._pad_id)
+                self._queue.start_async({0: ids, 1: mask}, (batch, [len(row) for row in part], project, found))
+                on_batch()
+            self._queue.wait_all()
         if len(found) != len(rows):  # a missing one would shift the states onto other documents
             raise RunError(f"The encoder answered {len(found)} of {len(rows)} windows.", "engine")
         return [found[i] for i in range(len(rows))]

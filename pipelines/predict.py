@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from pipelines.ahead import ahead
 from pipelines.cache import Cache
@@ -96,6 +97,7 @@ class Predictor:
         self._rules = rules
         self._hooks = hooks
         self._limits = limits
+        self._blas = ThreadpoolController()
         # all heads as one product; the bias is added once per range, not per token
         self._weights = np.concatenate([h.weight for h in self._heads]).T.copy()
         offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
@@ -106,12 +108,17 @@ class Predictor:
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
-        asked = given or {}
+        # what numpy multiplies here is small: the library's own threads would only spin on the cores that the encoder's read on
+        with self._blas.limit(limits=1, user_api="blas"):
+            yield from self._read(documents, given or {}, on_batch)
+
+    def _read(self, documents: Iterable[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
         # a caller that is to be told of progress is told by this thread
-        step = ahead if self._ahead and on_batch is nothing else map
-        tokenised = step(lambda chunk: self._tokenise(chunk, asked), _chunks(documents))
-        for encoded in step(lambda parts: self._encode(parts, on_batch), tokenised):
-            answers = self._answers(encoded, asked, on_batch)
+        n_ahead = 1 if self._ahead and on_batch is nothing else 0
+        tokenised = ahead(lambda chunk: self._tokenise(chunk, given), _chunks(documents), n_ahead)
+        # two at once: where the last batches of one leave a core idle, the first of the next are there
+        for encoded in ahead(lambda parts: self._encode(parts, on_batch), tokenised, 2 * n_ahead):
+            answers = self._answers(encoded, given, on_batch)
             yield from (part if isinstance(part, Reading) else next(answers) for part in encoded.parts)
 
     def _tokenise(self, chunk: Sequence[Document], given: Mapping[str, Given]) -> list[Tokenised | Reading]:

@@ -23,7 +23,7 @@ from pipelines.engines import Name, chosen, measure, measured, usable
 from pipelines.int8_engine import CALL_TOKENS, Int8Engine, mapped
 from pipelines.int8_kernel import kinds_here, path_of, why_not
 from pipelines.int8_rounding import GROUP, LANE, PAIR, TOP, rounded, safe_scale
-from pipelines.int8_weights import ZERO, Product, attention, calibrated, can_be_int8, gelu, laid_out, stepped, write_int8
+from pipelines.int8_weights import ZERO, Product, calibrated, can_be_int8, gelu, laid_out, stepped, write_int8
 from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.processor import processor
 from pipelines.sources import encoder_folder
@@ -86,11 +86,27 @@ def in_numpy(folder: Path, row: Ints) -> np.ndarray:
 
     states = normed(arrays["words"][row].astype(np.float32) + arrays["positions"][: len(row)], "norm")
     for layer in (f"layer.{n}" for n in range(n_layers)):
-        seen = attention(product(states, f"{layer}.qkv").astype(np.float32), [len(row)], int(about["n_heads"]))
+        seen = attention_of_whole_numbers(product(states, f"{layer}.qkv"), int(about["n_heads"]))
         states = normed(states + product(seen, f"{layer}.out"), f"{layer}.after_attention")
         inner = gelu(product(states, f"{layer}.inner").astype(np.float32))
         states = normed(states + product(inner, f"{layer}.outer"), f"{layer}.after_outer")
     return states
+
+
+def attention_of_whole_numbers(qkv: np.ndarray, n_heads: int) -> np.ndarray:
+    """Attention of one row as the kernel computes it: queries, keys and values in 127 steps a token and head, shares in 255 of a query's largest."""
+    n = len(qkv)
+    heads = qkv.reshape(n, 3, n_heads, -1).transpose(1, 2, 0, 3)
+    scale = np.maximum(np.abs(heads).max(axis=-1, keepdims=True), 1e-30) / 127
+    query, key, value = np.rint(heads / scale)
+    scores = query @ key.swapaxes(1, 2) * scale[0] * scale[1].swapaxes(1, 2) / np.sqrt(heads.shape[-1])
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    wanted = weights * scale[2].swapaxes(1, 2)
+    step = wanted.max(axis=-1, keepdims=True) / 255
+    shares = np.rint(wanted / step)
+    rest = wanted.sum(axis=-1, keepdims=True) - step * shares.sum(axis=-1, keepdims=True)
+    seen = (shares @ value * step + rest * value.mean(axis=1, keepdims=True)) / weights.sum(axis=-1, keepdims=True)
+    return np.asarray(seen.transpose(1, 0, 2).reshape(n, -1))
 
 
 def test_the_kernel_is_there() -> None:

@@ -126,7 +126,9 @@ def make_random(parent: Path, shape: Shape, pack_name: str = FIRST[0]) -> Ours:
     pack = find_pack(pack_name)
     making = parent / ".making"
     making.mkdir(parents=True)
-    trim(encoder_folder(REFERENCE), making, [pack.manifest.description], shape.pieces)
+    # a vocabulary as a fine-tuned student has it: chosen from text of its domains
+    domains = [e.document.text for name in FIRST for e in read_samples(find_pack(name))]
+    trim(encoder_folder(REFERENCE), making, domains, shape.pieces)
     torch.manual_seed(1)
     config = DistilBertConfig(vocab_size=shape.pieces, n_layers=shape.layers, dim=shape.hidden, n_heads=shape.heads, hidden_dim=shape.inner)
     save_encoder(DistilBertModel(config), making)

@@ -270,7 +270,9 @@ class _Rows:
         self.plan, self.ours, self.models, self._int8 = plan, ours, models, int8
         self.n_tokens = sum(d.n_tokens for d in documents)
         self.per_document = self.n_tokens / len(documents)
-        self._lengths = [w.n_tokens for d in documents for w in windows(d.n_tokens, WINDOW_TOKENS, STRIDE)]
+        self._lengths = _window_lengths([d.n_tokens for d in documents])
+        # the student's smaller vocabulary cuts some words into more pieces
+        self._own_lengths = _window_lengths([len(tokens) for tokens in TextEncoder(ours.folder).tokens([d.text for d in documents])])
         self._by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in (OURS, *plan.peers)}
         self._facts: dict[str, dict[str, Any]] = {name: {} for name in self._by_name}
         for name, lacks in absent.items():
@@ -333,11 +335,16 @@ class _Rows:
 
     def _share(self, name: str, tokens_per_s: float) -> float | None:
         folder = self.ours.folder if name == OURS else _model_shape(self.models[PEERS[name].model], self.ours.folder)
-        asked = multiply_adds(folder, self._lengths) if self._int8 else None
+        asked = multiply_adds(folder, self._own_lengths if folder == self.ours.folder else self._lengths) if self._int8 else None
         return None if asked is None or self._int8 is None else round(asked / self.n_tokens * tokens_per_s / self._int8, 4)
 
     def ordered(self) -> list[dict[str, Any]]:
         return [row for rows in self._by_name.values() for row in rows]
+
+
+def _window_lengths(n_tokens: Sequence[int]) -> list[int]:
+    """Of documents of so many tokens each the lengths of all windows, [CLS] and [SEP] included."""
+    return [w.n_tokens for n in n_tokens for w in windows(n, WINDOW_TOKENS, STRIDE)]
 
 
 def _model_shape(model: Path | str, student: Path) -> Path:
