@@ -18,7 +18,8 @@ SWITCH_S = 0.0005
 def ahead(work: Callable[[Given], Made], items: Iterable[Given], n: int) -> Iterator[Made]:
     """What `work` makes of each item, in order: while one result is used, the next `n` are made, on threads of their own. With 0 each is made when asked for.
 
-    Items are taken by the caller's thread. What `work` raises is raised in its item's place.
+    Items are taken by the caller's thread. What `work` or `items` raises is raised in its place, after what was made before. With `n` the process's
+    threads change places more often from then on.
     """
     if not n:
         yield from map(work, items)
@@ -26,9 +27,19 @@ def ahead(work: Callable[[Given], Made], items: Iterable[Given], n: int) -> Iter
     sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
     with ThreadPoolExecutor(n) as threads:
         coming: deque[Future[Made]] = deque()
-        for item in items:
+        following, failed = iter(items), None
+        while True:
+            try:
+                item = next(following)
+            except StopIteration:
+                break
+            except Exception as error:  # whatever it is, it comes after what was made before
+                failed = error
+                break
             coming.append(threads.submit(work, item))
             if len(coming) > n:
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
+        if failed is not None:
+            raise failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -13,33 +14,37 @@ class Cache:
     """Findings by the hash of their text, of one student. It keeps no text. Those asked for longest ago go first.
 
     `limit` is how many findings are kept; a text without any counts as one. `hits` counts the texts that were answered.
+    One thread may ask while another keeps.
     """
 
     def __init__(self, limit: int) -> None:
         self.hits = 0
         self._limit = limit
         self._n = 0
+        self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
 
     def get(self, text: str) -> tuple[Finding, ...] | None:
         """The findings of a text; None where it was not read, or long ago."""
         key = _key(text)
-        if key not in self._kept:
-            return None
-        self.hits += 1
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self.hits += 1
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
     def put(self, text: str, findings: Sequence[Finding]) -> None:
         """Keeps the findings of a text; others go until there is room. More than there is room for at all are not kept."""
         key = _key(text)
-        if _room(findings) > self._limit or key in self._kept:
-            return
-        self._kept[key] = tuple(findings)
-        self._n += _room(findings)
-        while self._n > self._limit:
-            _, gone = self._kept.popitem(last=False)
-            self._n -= _room(gone)
+        with self._lock:
+            if _room(findings) > self._limit or key in self._kept:
+                return
+            self._kept[key] = tuple(findings)
+            self._n += _room(findings)
+            while self._n > self._limit:
+                _, gone = self._kept.popitem(last=False)
+                self._n -= _room(gone)
 
 
 def _key(text: str) -> bytes:

@@ -26,8 +26,9 @@ class Engine(Protocol):
     def states(self, rows: Sequence[Ints], project: Project = as_they_are, on_batch: Callable[[], None] = nothing) -> list[Floats]:
         """Hidden states of each row of token ids, shape (len(row), hidden), or what `project` makes of them.
 
-        `project` is applied batch by batch, so that the states of a long text never lie in memory
-        together. `on_batch` is called once a batch: a caller with a lease renews it there.
+        `project` is applied batch by batch, so that the states of a long text never lie in memory together; it keeps
+        nothing of what it is given, where the engine's next batch is written. `on_batch` is called once a batch: a caller
+        with a lease renews it there.
         """
         ...
 

@@ -22,6 +22,7 @@ from suites.errors import RunError, StudentError
 CALL_TOKENS = 1024
 LAYER_NORM_EPS = 1e-12  # DistilBERT's and BERT's
 LINE = 64  # bytes of a cache line, at which scratch begins
+HEAD_WIDTHS = (16, 32, 48, 64)  # those that int8_kernel.c is compiled for
 TYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "I16": np.int16, "I32": np.int32}
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -36,7 +37,10 @@ class Int8Engine:
     def __init__(self, path: Path, *, n_threads: int = 1, kind: str = "") -> None:
         self._library = library(kind)
         self._arrays, about = mapped(path)
-        self._layers, self._model = _model(self._arrays, n_heads=int(about["n_heads"]))
+        try:
+            self._layers, self._model = _model(self._arrays, n_heads=int(about["n_heads"]))
+        except (KeyError, ValueError) as error:
+            raise _damaged(path, error) from None
         self._scratch = threading.local()
         self._threads = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self.hidden = int(self._model.hidden)
@@ -98,8 +102,12 @@ def mapped(path: Path) -> tuple[Arrays, dict[str, str]]:
     except FileNotFoundError:
         raise StudentError(f"{path} not found. Run `manage.py finetune` again, or restore the student's folder.", "no_student") from None
     except (OSError, ValueError, KeyError, IndexError) as error:
-        raise StudentError(f"{path}: not a readable int8 encoder: {type(error).__name__}. Restore the student's folder.", "student_damaged") from None
+        raise _damaged(path, error) from None
     return arrays, about
+
+
+def _damaged(path: Path, error: Exception) -> StudentError:
+    return StudentError(f"{path}: not a readable int8 encoder: {type(error).__name__}. Restore the student's folder.", "student_damaged")
 
 
 def _array(data: npt.NDArray[np.uint8], entry: dict[str, list[int]]) -> npt.NDArray[np.generic]:
@@ -126,6 +134,8 @@ def _model(arrays: Arrays, *, n_heads: int) -> tuple[ctypes.Array[Layer], Model]
         products = {key: linear(f"{name}.{key}") for key in ("qkv", "out", "inner", "outer")}
         layers[number] = Layer(**products, after_attention=norm(f"{name}.after_attention"), after_outer=norm(f"{name}.after_outer"))
     n_words, hidden = arrays["words"].shape
+    if n_heads < 1 or hidden % n_heads or hidden // n_heads not in HEAD_WIDTHS:
+        raise ValueError(f"{n_heads} heads of {hidden} numbers")
     inner, n_places = arrays["layer.0.inner.bias"].shape[0], len(arrays["positions"])
     model = Model(n_layers, hidden, n_heads, inner, n_words, n_places, LAYER_NORM_EPS, 0, at("words"), at("positions"), norm("norm"), ctypes.addressof(layers))
     return layers, model

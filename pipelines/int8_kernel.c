@@ -1,4 +1,4 @@
-/* An encoder of DistilBERT's shape (Sanh et al. 2019, arXiv:1910.01108) in int8, for x86-64 with AVX2, or AVX-512 and VNNI.
+/* An encoder of DistilBERT's shape (Sanh et al. 2019, arXiv:1910.01108) in int8, for x86-64 with AVX2, and better with VNNI of 256 or 512 bits.
  *
  * Rows of token ids lie one after another: nothing is padded, and a row's states do not depend on the other rows.
  * All products are of int8: weights have a scale an output, activations a step and a middle a token, attention's queries,
@@ -21,11 +21,11 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 enum {
-  FEW = 4,
-  LARGEST_HEAD = 64,
+  LARGEST_HEAD = 64, /* how many numbers wide */
   LANES = 16,        /* numbers in a vector; two registers where one has 256 bits */
   BLOCK = 48,        /* tokens whose intermediate results stay in the second-level cache */
   ZERO = 128,        /* of unsigned activations; the multiply wants one side unsigned */
+  FEW = 4,           /* tokens quantised together */
   TOP = 127,         /* of queries, keys and values */
   TOP_SHARE = 255,
   GROUP = 4,         /* steps of four inputs whose sums fit 16 bits: int8_rounding.py sees to it */
@@ -62,9 +62,11 @@ typedef struct {
   const Layer *layers;
 } Model;
 
-#ifdef __AVX512VNNI__
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define VNNI 1
 typedef int8_t Narrow;
 #else
+#define VNNI 0
 typedef int16_t Narrow; /* the same numbers: AVX2 multiplies signed ones of 16 bits */
 #endif
 enum { GRAIN = 4 / sizeof(Narrow) };
@@ -76,7 +78,7 @@ typedef struct {
   Narrow *queries, *keys, *values, *shares;
 } Scratch;
 
-/* ---- what processors do differently ---- */
+/* ---- what processors do differently: beside the instructions, how much of a product stays in registers (rows and columns of a tile, keys of a score, outputs of a weighing) ---- */
 
 #define LOW(type, x) ((type)__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7))
 #define HIGH(type, x) ((type)__builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15))
@@ -85,42 +87,22 @@ typedef int32_t Ints8 __attribute__((vector_size(32)));
 
 #ifdef __AVX512VNNI__
 
-enum { TILE_ROWS = 6, TILE_COLUMNS = 4, KEYS = 24, PLACES = 16 };
+enum { TILE_ROWS = 6, TILE_COLUMNS = 4, KEYS = 24, OUTPUTS = 16 };
+
+typedef __m512i Register;
+#define DOT _mm512_dpbusd_epi32
 
 INLINE Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE Ints dot(Ints sum, Ints a, Ints b) { return (Ints)DOT((__m512i)sum, (__m512i)a, (__m512i)b); }
 
-/* numbers from 0 to 255 of four vectors as bytes: of one vector alone this processor takes several times as long */
+/* numbers from 0 to 255 of four vectors as bytes: one vector alone takes several times as long */
 INLINE void store_four(uint8_t *x, Ints a, Ints b, Ints c, Ints d) {
   __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b), cd = _mm512_packs_epi32((__m512i)c, (__m512i)d);
   _mm512_storeu_si512(x, _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packus_epi16(ab, cd)));
 }
 
-enum { KEY_ZERO = 128 }; /* the multiply wants one side unsigned: keys here, shares there */
-
-INLINE Ints dot(Ints sum, Ints a, Ints b) { return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
-
-INLINE void dot8(int rows, int columns, int k, const uint8_t *small, const Linear *l, int column, Ints sums[TILE_ROWS][TILE_COLUMNS]) {
-  UNROLL for (int j = 0; j < columns; j++) {
-    Ints start;
-    memcpy(&start, l->start + column + LANES * j, sizeof start);
-    UNROLL for (int i = 0; i < rows; i++) sums[i][j] = start;
-  }
-  const int8_t *weight = l->weight + (size_t)column * k;
-  for (int step = 0; step < k; step += 4, weight += 4 * LANES) {
-    __m512i w[TILE_COLUMNS];
-    UNROLL for (int j = 0; j < columns; j++) w[j] = _mm512_loadu_si512(weight + (size_t)LANES * k * j);
-    UNROLL for (int i = 0; i < rows; i++) {
-      int32_t four;
-      memcpy(&four, small + (size_t)i * k + step, sizeof four);
-      UNROLL for (int j = 0; j < columns; j++) sums[i][j] = (Ints)_mm512_dpbusd_epi32((__m512i)sums[i][j], _mm512_set1_epi32(four), w[j]);
-    }
-  }
-}
-
 #else
-
-enum { TILE_ROWS = 3, TILE_COLUMNS = 1, KEYS = 6, PLACES = 4 };
 
 INLINE Floats larger(Floats a, Floats b) { return (Floats)BOTH(_mm256_max_ps(LOW(__m256, a), LOW(__m256, b)), _mm256_max_ps(HIGH(__m256, a), HIGH(__m256, b))); }
 INLINE Floats smaller(Floats a, Floats b) { return (Floats)BOTH(_mm256_min_ps(LOW(__m256, a), LOW(__m256, b)), _mm256_min_ps(HIGH(__m256, a), HIGH(__m256, b))); }
@@ -137,14 +119,55 @@ INLINE void store_four(uint8_t *x, Ints a, Ints b, Ints c, Ints d) {
   store_two(x + 2 * LANES, c, d);
 }
 
-enum { KEY_ZERO = 0 };
+#endif
+
+#if VNNI && !defined(__AVX512VNNI__)
+
+enum { TILE_ROWS = 6, TILE_COLUMNS = 1, KEYS = 6, OUTPUTS = 4 };
+
+typedef __m256i Register;
+#define DOT _mm256_dpbusd_avx_epi32
+
+INLINE Ints dot(Ints sum, Ints a, Ints b) {
+  return BOTH(DOT(LOW(__m256i, sum), LOW(__m256i, a), LOW(__m256i, b)), DOT(HIGH(__m256i, sum), HIGH(__m256i, a), HIGH(__m256i, b)));
+}
+
+#endif
+
+INLINE Ints same(int32_t x) { return (Ints){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+
+#if VNNI
+
+enum { KEY_ZERO = 128 }; /* the multiply wants one side unsigned: keys here, shares there */
+
+INLINE void dot8(int rows, int columns, int k, const uint8_t *small, const Linear *l, int column, Ints sums[TILE_ROWS][TILE_COLUMNS]) {
+  UNROLL for (int j = 0; j < columns; j++) {
+    Ints start;
+    memcpy(&start, l->start + column + LANES * j, sizeof start);
+    UNROLL for (int i = 0; i < rows; i++) sums[i][j] = start;
+  }
+  const int8_t *weight = l->weight + (size_t)column * k;
+  for (int step = 0; step < k; step += 4, weight += 4 * LANES) {
+    Ints w[TILE_COLUMNS];
+    UNROLL for (int j = 0; j < columns; j++) memcpy(&w[j], weight + (size_t)LANES * k * j, sizeof w[j]);
+    UNROLL for (int i = 0; i < rows; i++) {
+      int32_t four;
+      memcpy(&four, small + (size_t)i * k + step, sizeof four);
+      UNROLL for (int j = 0; j < columns; j++) sums[i][j] = dot(sums[i][j], same(four), w[j]);
+    }
+  }
+}
+
+#else
+
+enum { TILE_ROWS = 3, TILE_COLUMNS = 1, KEYS = 6, OUTPUTS = 4, KEY_ZERO = 0 };
 
 INLINE Ints dot(Ints sum, Ints a, Ints b) {
   return BOTH(_mm256_add_epi32(LOW(__m256i, sum), _mm256_madd_epi16(LOW(__m256i, a), LOW(__m256i, b))),
               _mm256_add_epi32(HIGH(__m256i, sum), _mm256_madd_epi16(HIGH(__m256i, a), HIGH(__m256i, b))));
 }
 
-/* Sums of a group in 16 bits, then widened: of three multiplies a step that 32 bits would ask for, one and a quarter are left. */
+/* Sums of a group in 16 bits, then widened: of the two multiplies and the addition that 32 bits would ask for each step, one and a quarter of either are left. */
 INLINE void dot8(int rows, int one, int k, const uint8_t *small, const Linear *l, int column, Ints sums[TILE_ROWS][TILE_COLUMNS]) {
   (void)one;
   __m256i low[TILE_ROWS], high[TILE_ROWS];
@@ -207,7 +230,7 @@ INLINE Floats exp2_negative(Floats x) {
   return (Floats)((Ints)p + ((Ints)whole << 23));
 }
 
-/* x Phi(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415), to 4e-5: Phi - 1/2 is odd, fitted on [-4, 4] by least squares of the error of x Phi(x) */
+/* x Phi(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415), to 4e-5 on [-4, 4], beyond to 4e-5 of x: Phi - 1/2 is odd, fitted by least squares of the error of x Phi(x) */
 INLINE Floats gelu(Floats x) {
   Floats c = smaller(larger(x, all(-4.f)), all(4.f)), s = c * c;
   Floats p = all(-1.30127256e-09f);
@@ -254,7 +277,7 @@ ALONE void quantise(int n_tokens, int n, const float *x, const float *smooth, ui
       int i = 0;
       for (; i + 4 * LANES <= n; i += 4 * LANES) {
         Ints v[4];
-        UNROLL for (int j = 0; j < 4; j++) v[j] = nearest(load(x + i + LANES * j) * load(smooth + i + LANES * j) * by + from);
+        UNROLL for (int l = 0; l < 4; l++) v[l] = nearest(load(x + i + LANES * l) * load(smooth + i + LANES * l) * by + from);
         store_four(small + i, v[0], v[1], v[2], v[3]);
       }
       for (; i < n; i += LANES) {
@@ -265,7 +288,7 @@ ALONE void quantise(int n_tokens, int n, const float *x, const float *smooth, ui
   }
 }
 
-/* x = norm(x) */
+/* x = norm(x); of each sum two halves, as one addition waits for the one before */
 INLINE void normalise(int n, float *x, const Norm *norm, float epsilon) {
   Floats sum = all(0.f), squares = sum, sum2 = sum, squares2 = sum;
   int half = n / LANES / 2 * LANES;
@@ -341,7 +364,6 @@ ALONE void linear_and_gelu(int n_tokens, int k, int n, const uint8_t *small, con
 
 /* ---- attention: a query a lane ---- */
 
-INLINE Ints same(int32_t x) { return (Ints){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 INLINE Ints load_ints(const Narrow *x) { Ints v; memcpy(&v, x, sizeof v); return v; }
 INLINE Ints all_lanes(const Narrow *x) { int32_t grain; memcpy(&grain, x, sizeof grain); return same(grain); }
 
@@ -374,7 +396,7 @@ INLINE Floats score(int n, int d, const Narrow *queries, Ints start, const Narro
 }
 
 INLINE Floats score_all(int n, int d, const Narrow *queries, const Narrow *keys, const float *key_scale, float *scores) {
-  enum { SOME = 6 };
+  enum { SOME = 6 }; /* of what is left */
   Ints start = {0};
   if (KEY_ZERO) UNROLL for (int s = 0; s < d; s += GRAIN) start = dot(start, same((int32_t)(KEY_ZERO * 0x01010101u)), load_ints(queries + s * LANES));
   start = -start;
@@ -418,16 +440,16 @@ INLINE Worth share(int n, Floats scale, Floats top, const float *value_scale, fl
   return (Worth){step * whole, (weighted - floats(taken) * step) * whole};
 }
 
-/* out[place][query] = shares x values; what rounding took of the shares goes to the mean value */
+/* shares x values, a row each of a head's numbers and a column a query; what rounding took of the shares goes to the mean value */
 INLINE void weigh(int d, int n, const Narrow *shares, const Narrow *values, Worth worth, const float *mean, float *out) {
-  for (int place = 0; place < d; place += PLACES) {
-    Ints sums[PLACES];
-    UNROLL for (int i = 0; i < PLACES; i++) sums[i] = (Ints){0};
+  for (int first = 0; first < d; first += OUTPUTS) {
+    Ints sums[OUTPUTS];
+    UNROLL for (int i = 0; i < OUTPUTS; i++) sums[i] = (Ints){0};
     for (int k = 0; k < n; k += GRAIN) {
       Ints part = load_ints(shares + LANES * k);
-      UNROLL for (int i = 0; i < PLACES; i++) sums[i] = dot(sums[i], part, all_lanes(values + (size_t)k * d + GRAIN * (place + i)));
+      UNROLL for (int i = 0; i < OUTPUTS; i++) sums[i] = dot(sums[i], part, all_lanes(values + (size_t)k * d + GRAIN * (first + i)));
     }
-    UNROLL for (int i = 0; i < PLACES; i++) store(out + LANES * (place + i), floats(sums[i]) * worth.scale + worth.rest * mean[place + i]);
+    UNROLL for (int i = 0; i < OUTPUTS; i++) store(out + LANES * (first + i), floats(sums[i]) * worth.scale + worth.rest * mean[first + i]);
   }
 }
 
@@ -441,7 +463,7 @@ INLINE void mean_of(int d, int n, const Narrow *values, float unit, float *mean)
   }
 }
 
-/* one head of one row of n tokens. Writes up to LANES tokens past its end: what lies there is the next row's, which comes later, or spare */
+/* one head of one row of n tokens. Writes whole vectors of queries, so up to LANES - 1 tokens past its end: what lies there is the next row's, which comes later, or spare */
 INLINE void attend(int d, int n, int hidden, const Narrow *queries, const float *query_scale, const Narrow *keys, const float *key_scale,
                   const Narrow *values, const float *value_scale, float unit, float *scores, Narrow *shares, float *out) {
   float mean[LARGEST_HEAD], turned[LARGEST_HEAD * LANES];
@@ -472,7 +494,7 @@ static Attend *const attend_of[] = {attend_16, attend_32, attend_48, attend_64};
 
 INLINE float into(float top) { return top > 0.f ? TOP / top : 0.f; }
 
-/* one head of a token's query, key and value, each where attention wants it. `place` is the token's in its row, of which the head's queries and values are given */
+/* one head of a token's query, key and value, each where attention wants it. `place` is the token's in its row, of which the head's queries, keys and values are given */
 INLINE void place_head(int d, const float *query, const float *key, const float *value, int place, Narrow *queries, float *query_scale, Narrow *keys, float *key_scale,
                        Narrow *values, float *value_scale) {
   float top_query = largest(query, d), top_key = largest(key, d), top_value = largest(value, d);
@@ -633,18 +655,17 @@ int int8_encode(const Model *m, const int32_t *ids, const int32_t *starts, int32
 
 /* The multiply-adds of int8 that registers alone can do, by the instructions of `dot8`: does `n` rounds, gives how many a round is. */
 int32_t int8_peak(int64_t n, int32_t *sink) {
-#ifdef __AVX512VNNI__
-  enum { SUMS = TILE_ROWS * TILE_COLUMNS };
-  __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2), sums[SUMS];
-  UNROLL for (int i = 0; i < SUMS; i++) sums[i] = _mm512_set1_epi32(i);
+#if VNNI
+  enum { SUMS = TILE_ROWS * TILE_COLUMNS * sizeof(Ints) / sizeof(Register) };
+  Register a = {1}, b = {2}, sums[SUMS];
+  UNROLL for (int i = 0; i < SUMS; i++) sums[i] = (Register){i};
   for (int64_t k = 0; k < n; k++) {
-    UNROLL for (int i = 0; i < SUMS; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], a, b);
+    UNROLL for (int i = 0; i < SUMS; i++) sums[i] = DOT(sums[i], a, b);
     __asm__ volatile("" : "+v"(a), "+v"(b));
   }
-  __m512i sum = sums[0];
-  UNROLL for (int i = 1; i < SUMS; i++) sum = _mm512_add_epi32(sum, sums[i]);
-  *sink = _mm512_reduce_add_epi32(sum);
-  return SUMS * 64;
+  UNROLL for (int i = 1; i < SUMS; i++) sums[0] += sums[i];
+  *sink = (int32_t)sums[0][0];
+  return SUMS * sizeof(Register);
 #else
   enum { SUMS = 2 * TILE_ROWS };
   __m256i a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1), sums[SUMS];

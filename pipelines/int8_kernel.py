@@ -27,9 +27,10 @@ FOLDER = Path(sys.prefix) / "lib" / "stillhouse"
 # the compiler's name of each kind of processor, and the flags of /proc/cpuinfo that it needs; the fastest first
 KINDS = {
     "x86_64_v4+avx512vnni": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"),
-    "x86_64_v3": ("avx2", "fma", "f16c", "bmi1", "bmi2", "movbe"),
+    "x86_64_v3+avxvnni": ("avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm", "avx_vnni"),
+    "x86_64_v3": ("avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"),
 }
-FLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-shared", "-fPIC", "-nostdlib", "-ffp-contract=on")
+FLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-shared", "-fPIC", "-nostdlib", "-ffp-contract=on", "-fno-math-errno")
 
 
 # the arrays of a product: the fields of Linear in int8_kernel.c
@@ -102,7 +103,7 @@ def why_not() -> str:
     return ""
 
 
-@lru_cache(maxsize=len(KINDS))
+@lru_cache(maxsize=len(KINDS) + 1)
 def library(kind: str = "") -> ctypes.CDLL:
     """The kernel for a kind of processor, by default the best that this host has. Raises RunError where it cannot run."""
     if reason := why_not():

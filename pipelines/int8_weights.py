@@ -1,6 +1,6 @@
 """A student's encoder in int8: calibrated on text of its own, rounded, and laid out as the kernel reads it. No torch.
 
-The encoder is run over the calibration texts twice, in fp32 and as the kernel will compute it, product by product. Each
+The encoder is run over the calibration texts twice, in fp32 and with the products of weights as the kernel will compute them. Each
 product is smoothed (Xiao et al. 2023, arXiv:2211.10438): inputs are divided, and weights multiplied, by a factor an input, so that no input
 is much larger than the others; then its weights are rounded to suit the inputs that the rounded products before
 it really give, and its bias takes up what is left of the mean.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from pipelines.ahead import ahead
+from pipelines.blas import one_blas_thread
 from pipelines.cache import Cache
 from pipelines.encode import Floats, TextEncoder, Texts, Tokens
 from pipelines.engine import Engine, nothing, stitched
@@ -97,7 +97,6 @@ class Predictor:
         self._rules = rules
         self._hooks = hooks
         self._limits = limits
-        self._blas = ThreadpoolController()
         # all heads as one product; the bias is added once per range, not per token
         self._weights = np.concatenate([h.weight for h in self._heads]).T.copy()
         offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
@@ -108,15 +107,14 @@ class Predictor:
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
-        # what numpy multiplies here is small: the library's own threads would only spin on the cores that the encoder's read on
-        with self._blas.limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             yield from self._read(documents, given or {}, on_batch)
 
     def _read(self, documents: Iterable[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
         # a caller that is to be told of progress is told by this thread
         n_ahead = 1 if self._ahead and on_batch is nothing else 0
         tokenised = ahead(lambda chunk: self._tokenise(chunk, given), _chunks(documents), n_ahead)
-        # two at once: where the last batches of one leave a core idle, the first of the next are there
+        # two at once: where the last batches of one leave a core idle, the int8 engine begins with the next
         for encoded in ahead(lambda parts: self._encode(parts, on_batch), tokenised, 2 * n_ahead):
             answers = self._answers(encoded, given, on_batch)
             yield from (part if isinstance(part, Reading) else next(answers) for part in encoded.parts)

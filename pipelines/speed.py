@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from safetensors import safe_open
 
+from pipelines.blas import one_blas_thread
 from pipelines.encode import Floats, TextEncoder
 from pipelines.engine import stitched
 from pipelines.engines import Name, make_engine
@@ -40,7 +41,8 @@ def tokens_per_second(
     for number in range(N_ROUNDS + 1):
         for name, read in readers.items():
             started = time.perf_counter()
-            read(chosen)
+            with one_blas_thread():
+                read(chosen)
             if number:  # the first round warms up
                 seconds[name].append(time.perf_counter() - started)
         on_progress("speed", number, N_ROUNDS)

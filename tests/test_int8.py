@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+from transformers import DistilBertConfig, DistilBertModel
 
 from pipelines import int8_kernel
 from pipelines.compress import compress
@@ -144,6 +146,40 @@ def test_every_kernel_gives_the_same_digits(small_folder: Path) -> None:
     first, *others = [Int8Engine(small_folder / INT8_FILE, kind=kind).states(rows) for kind in kinds_here()]
     for other in others:
         assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.fixture(scope="module", params=[(48, 3, 112), (96, 2, 80), (128, 2, 208), (64, 2, 64)], ids=lambda of: "x".join(map(str, of)))
+def other_shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder of two layers whose heads are 16, 48, 64 or 32 numbers wide and whose widths fill no four vectors; random weights."""
+    hidden, n_heads, inner = request.param
+    folder = tmp_path_factory.mktemp("shape")
+    torch.manual_seed(1)
+    config = DistilBertConfig(vocab_size=30_000, n_layers=2, dim=hidden, n_heads=n_heads, hidden_dim=inner)
+    save_encoder(DistilBertModel(config), folder)
+    compress(folder, [Inputs(tuple(random_rows(*[60] * 10)), ())], seed=1)
+    return folder
+
+
+def test_heads_and_widths_of_all_kinds(other_shape: Path) -> None:
+    """Whatever the width of a head, of the states and of the feed-forward part: all kernels agree in every digit, and come near fp32."""
+    rows = random_rows(*range(1, 40), 64, 65, 127, 200, 511, 512)
+    exact = OpenVinoEngine(other_shape / "encoder.xml", pad_id=0).states(rows)
+    first, *others = [Int8Engine(other_shape / INT8_FILE, kind=kind).states(rows) for kind in kinds_here()]
+    for other in others:
+        assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    for found, wanted in zip(first, exact, strict=True):
+        assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+
+
+def test_a_file_of_another_shape_is_refused(small_folder: Path, tmp_path: Path) -> None:
+    """Heads that the kernel is not compiled for, and arrays that are not there, are a damaged file, never a wild read."""
+    arrays = load_file(small_folder / INT8_FILE)
+    save_file(arrays, tmp_path / INT8_FILE, metadata={"n_heads": "1"})
+    with pytest.raises(StudentError, match="not a readable int8 encoder"):
+        Int8Engine(tmp_path / INT8_FILE)
+    save_file({name: array for name, array in arrays.items() if name != "layer.1.out.bias"}, tmp_path / INT8_FILE, metadata={"n_heads": "12"})
+    with pytest.raises(StudentError, match="not a readable int8 encoder"):
+        Int8Engine(tmp_path / INT8_FILE)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
 
+from pipelines.ahead import ahead
+from pipelines.blas import one_blas_thread
 from pipelines.cache import Cache
 from pipelines.engine import Engine
 from pipelines.engines import usable
@@ -73,6 +76,41 @@ def test_a_failure_while_reading_ahead_reaches_the_caller(toy_pack: Pack, toy_st
     assert [next(readings).document_id for _ in range(CHUNK)] == [str(i) for i in range(CHUNK)]
     with pytest.raises(RunError, match="broken"):
         next(readings)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_an_error_of_the_items_comes_after_what_was_made_before(n: int) -> None:
+    """Whether an item cannot be taken or not be worked on: all results before it are given first."""
+
+    def work(item: int) -> int:
+        if item == 5:
+            raise ValueError("work")
+        return item
+
+    def items() -> Iterator[int]:
+        yield from range(4)
+        raise ValueError("items")
+
+    for taken, failing, wanted in ((items(), "items", [0, 1, 2, 3]), (range(3, 9), "work", [3, 4]), (ahead(work, range(2, 9), 1), "work", [2, 3, 4])):
+        made = []
+        with pytest.raises(ValueError, match=failing):
+            for result in ahead(work, taken, n):
+                made.append(result)
+        assert made == wanted
+
+
+def test_readers_that_take_turns_leave_numpy_its_threads() -> None:
+    """However readers begin and end, products run on one thread while one of them is inside, and on as many as before afterwards."""
+    blas = ThreadpoolController().select(user_api="blas")
+
+    def reader(n: int) -> Iterator[int]:
+        with one_blas_thread():
+            yield from range(n)
+
+    with blas.limit(limits=2):
+        for _ in zip(reader(2), reader(3), strict=False):
+            assert {library["num_threads"] for library in blas.info()} == {1}
+        assert {library["num_threads"] for library in blas.info()} == {2}
 
 
 @given(st.lists(st.integers(0, CHUNK_CHARS + 2), max_size=40), st.integers(0, 2 * CHUNK + 2))

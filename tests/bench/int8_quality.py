@@ -97,7 +97,7 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
         lost = [f"{part['f32'] - part['int8']:+.4f}" for part in (test, dev)]
         cells = [test["n"], test["f32"], test["int8"], lost[0], test["same"], dev["n"], dev["f32"], dev["int8"], lost[1]]
         made.append(f"| {line['set']} | {' | '.join(str(c) for c in cells)} |")
-    n_held = sum(line["test"]["f32"] - line["test"]["int8"] <= BOUND for line in lines)
+    n_held = sum(round(line["test"]["f32"] - line["test"]["int8"], 4) <= BOUND for line in lines)
     return "\n".join([*made, "", f"{n_held} of {len(lines)} sets lose at most {BOUND} on test."]) + "\n"
 
 
