@@ -67,13 +67,13 @@ measure: setup-dev ## the figures of the main job in docs/results (hours; DATA=f
 results-distillation: setup-dev ## the table of docs/results/distillation.md (hours; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.distillation --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
-results-speed: setup-bench ## what docs/results/speed.md holds (about an hour on a quiet machine; DATA=folder STUDENT=PACK/ID)
+results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on a quiet machine; DATA=folder STUDENT=PACK/ID)
 	@$(BIN)/python -m tests.bench.speed $(if $(STUDENT),--student $(STUDENT)) --data-root $(or $(DATA),../shared/data)
 	@$(BIN)/python -m tests.bench.path --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
 	@$(BIN)/python -m tests.bench.training --data-root $(or $(DATA),../shared/data) --merge docs/results/speed.json
 	@$(BIN)/python -m tests.bench.speed --page-only
 
-results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
+results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (20 minutes to an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: setup ## regenerate docs/data-dictionary.md

@@ -37,9 +37,11 @@ PACK = "finance"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, help="measure on the real sets in this folder")
-    parser.add_argument("--documents", type=int, default=1000, help="how many real documents")
+    parser.add_argument(
+        "--documents", type=int, default=4000, help="how many real documents (default: 4000, seconds of reading: what a job costs but once must not weigh)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the real part; the ways take turns")
-    parser.add_argument("--simulated", type=int, nargs="*", default=[10_000, 100_000], help="numbers of simulated documents")
+    parser.add_argument("--simulated", type=int, nargs="*", default=[10_000, 1_000_000], help="numbers of simulated documents")
     parser.add_argument("--store", choices=KINDS, action="append", help="this store alone")
     parser.add_argument("--students", type=Path, default=ROOT / "var" / "path", help="the fine-tuned student is kept and reused here")
     parser.add_argument("--json", type=Path, help="write the figures here")
