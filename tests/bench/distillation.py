@@ -22,12 +22,16 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pipelines.lock import locked
@@ -93,7 +97,7 @@ def main() -> None:
     bench.results.mkdir(parents=True, exist_ok=True)
     try:
         if not options.table_only:
-            with locked(bench.work):  # two at once would perform the same runs
+            with locked(bench.work), _told_of_ctrl_c():  # two at once would perform the same runs
                 make_runs(bench, options.set or list(SETS), options.jobs, options.minutes)
     except KeyboardInterrupt:
         say("stopped; the same command goes on")
@@ -131,6 +135,26 @@ def side_by_side(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], job
             running.add(pool.submit(work, *task))
         for one in running:
             one.result()
+
+
+@contextmanager
+def _told_of_ctrl_c() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal: a pool that breaks because the others died of it was stopped, and did not fail."""
+    stopped = threading.Event()
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except BrokenProcessPool:
+        if stopped.wait(1):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _die_at_ctrl_c() -> None:
