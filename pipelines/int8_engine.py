@@ -15,14 +15,13 @@ import numpy.typing as npt
 
 from pipelines.encode import Floats, Ints
 from pipelines.engine import Project, as_they_are, nothing
-from pipelines.int8_kernel import LINEAR, Layer, Linear, Model, Norm, library
+from pipelines.int8_kernel import HEAD_WIDTHS, LINEAR, Layer, Linear, Model, Norm, library
 from suites.errors import RunError, StudentError
 
 # of one call: little enough that a lease is renewed in time, enough that the call itself costs nothing
 CALL_TOKENS = 1024
 LAYER_NORM_EPS = 1e-12  # DistilBERT's and BERT's
 LINE = 64  # bytes of a cache line, at which scratch begins
-HEAD_WIDTHS = (16, 32, 48, 64)  # those that int8_kernel.c is compiled for
 TYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "I16": np.int16, "I32": np.int32}
 
 Arrays = dict[str, npt.NDArray[np.generic]]

@@ -33,6 +33,8 @@ KINDS = {
 FLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-shared", "-fPIC", "-nostdlib", "-ffp-contract=on", "-fno-math-errno")
 
 
+# how wide a head may be: ATTEND and PLACE in int8_kernel.c
+HEAD_WIDTHS = (16, 32, 48, 64)
 # the arrays of a product: the fields of Linear in int8_kernel.c
 LINEAR = ("weight", "scale", "bias", "sum", "start", "group_start", "smooth")
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import erf
 
 from pipelines.encode import Floats, Ints
+from pipelines.int8_kernel import HEAD_WIDTHS
 from pipelines.int8_rounding import GROUP, Bytes, rounded, safe_scale
 from pipelines.student import INT8_FILE
 
@@ -28,7 +29,6 @@ SMOOTHING = 0.5  # how much of the differences between inputs goes over to the w
 LANES = 16
 ZERO = 128
 LEVELS = 254
-LARGEST_HEAD = 64
 
 Weights = Mapping[str, Floats]
 # in fp32, and as the kernel computes it
@@ -48,7 +48,7 @@ class Product:
 def can_be_int8(config: Mapping[str, int]) -> bool:
     """Whether the kernel can compute an encoder of this config.json: its widths fill vectors."""
     head = config["dim"] // config["n_heads"]
-    return config["dim"] % LANES == 0 and config["hidden_dim"] % LANES == 0 and head % LANES == 0 and head <= LARGEST_HEAD
+    return config["dim"] % LANES == 0 and config["hidden_dim"] % LANES == 0 and head in HEAD_WIDTHS
 
 
 def write_int8(folder: Path, rows: Sequence[Ints]) -> Path | None:

@@ -40,7 +40,7 @@ from tests.bench.unit import STRIDE, WINDOW_TOKENS, Unit
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"
-# documents at once of a process of one thread: two of the predictor's chunks
+# documents at once of a process of one thread: one of the predictor's chunks
 UNIT = 128
 N_MESSAGES = 50
 # findings of texts read before that a worker keeps: [inference] cache as it comes
