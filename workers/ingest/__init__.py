@@ -1,36 +1,27 @@
-"""Readers of input files: JSON lines, CSV, Parquet, text and mail become documents or rejects, never an exception."""
+"""Readers of input files: JSON lines, CSV, Parquet, text, mail, and archives of them, become documents or rejects, never an exception."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from suites.errors import UsageError
-from workers.ingest import csvfile, eml, jsonl, parquet, textfile
-from workers.ingest.files import escaped, not_a_file, unreadable
-from workers.ingest.rows import NAME_CHARS, Incoming, Reject, Row
+from workers.ingest import content
+from workers.ingest.files import escaped, not_a_file, rows_of, unreadable
+from workers.ingest.options import ReadOptions
+from workers.ingest.packed import PACKINGS
+from workers.ingest.rows import Incoming, Reject, Row
 
-__all__ = ["SUFFIXES", "Incoming", "Reject", "Source", "read_paths"]
+__all__ = ["SUFFIXES", "Incoming", "ReadOptions", "Reject", "Source", "read_paths"]
 
-Reader = Callable[[Path, str, int], Iterator[Row]]
-
-SUFFIXES: dict[str, Reader] = {
-    ".jsonl": jsonl.read,
-    ".ndjson": jsonl.read,
-    ".jsonl.gz": jsonl.read,
-    ".ndjson.gz": jsonl.read,
-    ".csv": csvfile.read,
-    ".tsv": csvfile.read,
-    ".parquet": parquet.read,
-    ".txt": textfile.read,
-    ".text": textfile.read,
-    ".eml": eml.read,
-}
-_ABOUT = ("readme", "license", "licence")  # stems of files that tell about a folder's documents and are none
+SUFFIXES = (*content.READERS, *PACKINGS, *content.ARCHIVES, *content.SHORT)
+FOLDER_ENTRIES = 1_000_000  # sorted, and so all in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,103 +45,101 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A path with its label and state, or the error that its state could not be had.
+class _Given:
+    """A path that was given, and what the labels of what lies in it begin with."""
 
-    The labels of what lies in a given folder begin with `below`.
-    """
+    path: Path
+    below: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A path with its label and state, or the error or reject that stands for it."""
 
     path: Path
     label: str
     state: os.stat_result | None
-    error: OSError | None = None
+    fault: OSError | Reject | None = None
     is_given: bool = False
-    below: Path = Path()
 
 
-def read_paths(paths: Iterable[Path], max_chars: int) -> Iterator[tuple[Source, Iterator[Row]]]:
-    """Each file of the paths with its rows, folders in sorted order. Raises UsageError at once where a path does not exist."""
+def read_paths(paths: Iterable[Path], options: ReadOptions | int) -> Iterator[tuple[Source, Iterator[Row]]]:
+    """Each file of the paths with its rows, folders in sorted order. `options`: a number alone is `max_chars`.
+
+    Raises UsageError at once where a path does not exist.
+    """
+    how = ReadOptions(options) if isinstance(options, int) else options
     listed = [Path(path) for path in paths]
     shared = os.path.commonpath([os.path.abspath(path) for path in listed]) if listed else ""
     given = [_given(path, shared) for path in listed]
-    return (_source(entry, max_chars) for first in given for entry in _walk(first))
+    return (_source(entry, how) for first in given for entry in _walk(first))
 
 
-def _given(path: Path, shared: str) -> _Entry:
-    below = Path(os.path.relpath(os.path.abspath(path), shared))  # "." where no other path was given
-    label = escaped(below if below.name else path.name or path)
+def _given(path: Path, shared: str) -> _Given:
     try:
-        state = path.lstat()
+        path.lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise UsageError(f"{escaped(path)}: no such file or folder. Give files or folders that exist.", "no_such_path") from None
-    except OSError as error:
-        return _Entry(path, label, None, error, is_given=True, below=below)
-    return _Entry(path, label, state, is_given=True, below=below)
+    except OSError:
+        pass  # is told where it is read
+    return _Given(path, Path(os.path.relpath(os.path.abspath(path), shared)))  # "." where no other path was given
 
 
-def _walk(first: _Entry) -> Iterator[_Entry]:
+def _walk(first: _Given) -> Iterator[_Entry]:
     """The files below a path, and every folder that could not be listed. A stack: folders nest deeper than Python may recurse."""
-    waiting = [first]
+    waiting = [first.path]
     while waiting:
-        entry = waiting.pop()
+        entry = _entry(waiting.pop(), first)
         if entry.state is None or not stat.S_ISDIR(entry.state.st_mode):
             yield entry
             continue
         try:
-            found = sorted(os.listdir(entry.path), key=os.fsencode, reverse=True)
+            found = _names(entry.path)
         except OSError as error:
             yield _Entry(entry.path, f"{entry.label}/", None, error)
             continue
-        waiting += [_entry(entry.path / name, first) for name in found if not name.startswith(".")]
+        if len(found) > FOLDER_ENTRIES:
+            reason = f"The folder holds more than {FOLDER_ENTRIES} files and folders; none of them is read."
+            refusal = Reject(f"{entry.label}/", "folder_too_large", reason, "Spread them over several folders, or pack them into archives.")
+            yield _Entry(entry.path, f"{entry.label}/", None, refusal)
+            continue
+        waiting += [entry.path / name for name in sorted(found, key=os.fsencode, reverse=True)]
 
 
-def _entry(path: Path, first: _Entry) -> _Entry:
-    label = escaped(first.below / path.relative_to(first.path))
+def _names(folder: Path) -> list[str]:
+    """The names in a folder but hidden ones, at most one more than may be. Raises OSError."""
+    with os.scandir(folder) as found:
+        return list(islice((entry.name for entry in found if not entry.name.startswith(".")), FOLDER_ENTRIES + 1))
+
+
+def _entry(path: Path, first: _Given) -> _Entry:
+    is_given = path == first.path
+    label = escaped((first.below if first.below.name else path.name or path) if is_given else first.below / path.relative_to(first.path))
     try:
-        return _Entry(path, label, path.lstat())
+        return _Entry(path, label, path.lstat(), is_given=is_given)
     except OSError as error:
-        return _Entry(path, label, None, error)
+        return _Entry(path, label, None, error, is_given=is_given)
 
 
-def _source(entry: _Entry, max_chars: int) -> tuple[Source, Iterator[Row]]:
+def _source(entry: _Entry, options: ReadOptions) -> tuple[Source, Iterator[Row]]:
     size = entry.state.st_size if entry.state else 0
-    return Source(entry.path, entry.label, size), _rows(entry, max_chars)
+    return Source(entry.path, entry.label, size), _rows(entry, options)
 
 
-def _rows(entry: _Entry, max_chars: int) -> Iterator[Row]:
-    reader = _reader(entry)
-    if entry.state is None:
-        yield unreadable(entry.label, entry.error or OSError())
+def _rows(entry: _Entry, options: ReadOptions) -> Iterator[Row]:
+    if isinstance(entry.fault, Reject):
+        yield entry.fault
+    elif entry.state is None:
+        yield unreadable(entry.label, entry.fault or OSError())
     elif not stat.S_ISREG(entry.state.st_mode):
         yield not_a_file(entry.label, entry.state.st_mode)
-    elif reader is None:
-        yield _unsupported(entry)
+    elif not entry.is_given and content.is_about(entry.path.name):
+        yield content.about(entry.label)
     else:
-        yield from reader(entry.path, entry.label, max_chars)
+        yield from rows_of(entry.path, entry.label, partial(content.rows, name=entry.path.name, label=entry.label, options=options))
         if _has_changed(entry.path, entry.state):
             reason = "The file has changed since it was listed; its rows may be mixed from two versions."
             yield Reject(entry.label, "source_changed", reason, "Submit it again when nothing writes to it.")
-
-
-def _reader(entry: _Entry) -> Reader | None:
-    """The reader for the file's suffix; none for a README or a licence that lies in a folder."""
-    if not entry.is_given and _is_about(entry.path):
-        return None
-    name = entry.path.name.lower()
-    return next((reader for suffix, reader in SUFFIXES.items() if name.endswith(suffix)), None)
-
-
-def _is_about(path: Path) -> bool:
-    """Whether the stem is that of a README or licence. All of it: `license-2024-17.txt` may well be a document."""
-    return path.name.lower().partition(".")[0] in _ABOUT
-
-
-def _unsupported(entry: _Entry) -> Reject:
-    if _is_about(entry.path):
-        reason = "A README or licence in a folder is not read as a document."
-    else:
-        reason = f"Files with the suffix '{escaped(entry.path.suffix)[:NAME_CHARS]}' are not read."
-    return Reject(entry.label, "unsupported_format", reason, f"Supported: {', '.join(SUFFIXES)}. Convert it, or give a file by its own path.")
 
 
 def _has_changed(path: Path, before: os.stat_result) -> bool:

@@ -6,10 +6,11 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from workers.ingest.files import AS_UTF8, line_bytes, line_too_long, lines, rows_of
+from workers.ingest.encoding import undecodable
+from workers.ingest.files import line_bytes, line_too_long, lines
+from workers.ingest.options import ReadOptions
 from workers.ingest.rows import Reject, Row, checked, meta_of, names
 
 FIELD_LINES = 2_000  # a quoted field over more lines is an unclosed quote that would swallow the rest of the file
@@ -35,9 +36,10 @@ class _Feed:
     bad bytes as surrogates, an overlong line as a stand-in with the same parity of quotes.
     """
 
-    def __init__(self, file: BinaryIO, label: str, max_chars: int) -> None:
+    def __init__(self, file: BinaryIO, label: str, options: ReadOptions) -> None:
         self._label = label
-        self._bound = line_bytes(max_chars)
+        self._options = options
+        self._bound = line_bytes(options.max_chars)
         self._lines = lines(file, label, self._bound)
         self.has_ended = False
         self.begin()
@@ -71,22 +73,26 @@ class _Feed:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:
-            self._blame(Reject(f"{self._label}:{self.line}", "bad_encoding", f"Byte {error.start} of line {number} is not UTF-8.", AS_UTF8))
+            self._blame(undecodable(f"{self._label}:{self.line}", error, f"line {number}", self._options))
             return data.decode("utf-8", "surrogateescape")
 
     def _blame(self, fault: Reject) -> None:
         self.fault = self.fault or fault
 
 
-def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
-    """The rows of a CSV file, or of a TSV file where the suffix says so."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return rows_of(path, label, lambda file: _rows(file, label, delimiter, max_chars))
+def comma_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
+    """The rows of a CSV file."""
+    return _rows(file, label, ",", options)
 
 
-def _rows(file: BinaryIO, label: str, delimiter: str, max_chars: int) -> Iterator[Row]:
+def tab_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
+    """The rows of a TSV file."""
+    return _rows(file, label, "\t", options)
+
+
+def _rows(file: BinaryIO, label: str, delimiter: str, options: ReadOptions) -> Iterator[Row]:
     header: list[str] | None = None
-    for record in _records(file, label, delimiter, max_chars):
+    for record in _records(file, label, delimiter, options):
         if isinstance(record, Reject):
             yield record
         elif header is None:
@@ -95,13 +101,13 @@ def _rows(file: BinaryIO, label: str, delimiter: str, max_chars: int) -> Iterato
                 yield refusal
                 return
         else:
-            yield record.fault or _row(record, header, f"{label}:{record.line}", max_chars)
+            yield record.fault or _row(record, header, f"{label}:{record.line}", options)
 
 
-def _records(file: BinaryIO, label: str, delimiter: str, max_chars: int) -> Iterator[_Record | Reject]:
+def _records(file: BinaryIO, label: str, delimiter: str, options: ReadOptions) -> Iterator[_Record | Reject]:
     """The records of the file; a broken quote ends it, for no one can say where the next record starts."""
-    feed = _Feed(file, label, max_chars)
-    _allow_fields_of(line_bytes(max_chars))
+    feed = _Feed(file, label, options)
+    _allow_fields_of(line_bytes(options.max_chars))
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.begin()
@@ -140,12 +146,12 @@ def _bad_header(label: str, header: list[str]) -> Reject | None:
     return None
 
 
-def _row(record: _Record, header: list[str], place: str, max_chars: int) -> Row:
+def _row(record: _Record, header: list[str], place: str, options: ReadOptions) -> Row:
     if len(record.fields) != len(header):
         reason = f"The row has {len(record.fields)} of {len(header)} fields."
         return Reject(place, "ragged_row", reason, "Quote fields that hold the separator or a line break.")
     row: dict[str, object] = dict(zip(header, record.fields, strict=True))
-    return checked(place, row.get("id"), row["text"], meta_of(row), max_chars)
+    return checked(place, row.get("id"), row["text"], meta_of(row), options)
 
 
 def _unclosed(label: str, feed: _Feed) -> Reject:

@@ -11,10 +11,10 @@ from email import errors
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import BinaryIO, cast
 
-from workers.ingest.files import AS_UTF8, Refused, line_bytes, rows_of
+from workers.ingest.files import AS_UTF8, Refused, line_bytes
+from workers.ingest.options import ReadOptions
 from workers.ingest.rows import Reject, Row, checked
 
 MAIL_BYTES = 48 << 20  # mail servers take 25 to 36 MB
@@ -63,20 +63,20 @@ class _Text(HTMLParser):
             self.pieces.append(data.replace("\n", " "))
 
 
-def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
+def rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
     """The mail as one document whose key is the label."""
-    return rows_of(path, label, lambda file: iter([_document(file, label, max_chars)]))
+    yield _document(file, label, options)
 
 
-def _document(file: BinaryIO, label: str, max_chars: int) -> Row:
+def _document(file: BinaryIO, label: str, options: ReadOptions) -> Row:
     data = file.read(MAIL_BYTES + 1)
     if len(data) > MAIL_BYTES:
         return Reject(label, "too_long", f"The mail has more than {MAIL_BYTES} bytes.", "Save it without its attachments.")
     if not data.strip():
-        return checked(label, label, "", {}, max_chars)
+        return checked(label, label, "", {}, options)
     _check_headers(data, label)
     try:
-        return _mail(email.message_from_bytes(data, policy=email.policy.default), label, max_chars)
+        return _mail(email.message_from_bytes(data, policy=email.policy.default), label, options)
     except Refused:
         raise
     except Exception as error:  # the standard library answers malformed headers with nearly any type
@@ -90,11 +90,11 @@ def _check_headers(data: bytes, label: str) -> None:
         raise Refused(_bad(label, f"A header of a part has more than {HEADER_CHARS} characters, or all have more than {ALL_HEADERS_CHARS}"))
 
 
-def _mail(mail: EmailMessage, label: str, max_chars: int) -> Row:
+def _mail(mail: EmailMessage, label: str, options: ReadOptions) -> Row:
     parts = _parts(mail, label)
-    text = _Reader(label, max_chars).text(mail)
+    text = _Reader(label, options.max_chars).text(mail)
     meta: dict[str, object] = {"date": _date(mail), "n_attachments": _n_attachments(parts)}
-    return checked(label, label, text, {name: value for name, value in meta.items() if value is not None}, max_chars)
+    return checked(label, label, text, {name: value for name, value in meta.items() if value is not None}, options)
 
 
 def _parts(mail: EmailMessage, label: str) -> list[EmailMessage]:

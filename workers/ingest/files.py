@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import os
 import re
 import stat
@@ -34,11 +35,15 @@ _TYPES = {
 
 
 class Refused(Exception):
-    """Ends the reading of a file; carries the reject to yield. Never leaves a reader."""
+    """Ends the reading of a file, or of one member of an archive; carries the reject to yield. Never leaves `rows_of`."""
 
     def __init__(self, reject: Reject) -> None:
         super().__init__(reject.code)
         self.reject = reject
+
+
+class Ended(Refused):
+    """Ends the reading of the whole file, whichever member was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,24 @@ def line_bytes(max_chars: int) -> int:
     return max_chars * 6 + 65_536
 
 
-def rows_of(path: Path, label: str, rows: Callable[[BinaryIO], Iterator[Row]]) -> Iterator[Row]:
+def rows_of(path: Path, label: str, rows: Callable[[io.BufferedReader], Iterator[Row]]) -> Iterator[Row]:
     """The rows of a file, and one reject where it cannot be opened, cannot be read on, or has no row at all."""
-    n_rows = 0
     try:
         with opened(path, label) as file:
-            for row in rows(file):
-                n_rows += 1
-                yield row
+            yield from told(rows(file), label)
+    except Refused as refused:
+        yield refused.reject
+
+
+def told(rows: Iterator[Row], label: str) -> Iterator[Row]:
+    """The rows, and one reject where they cannot be read on or there are none. Raises Ended alone."""
+    n_rows = 0
+    try:
+        for row in rows:
+            n_rows += 1
+            yield row
+    except Ended:
+        raise
     except Refused as refused:
         yield refused.reject
     except OSError as error:
@@ -75,7 +90,7 @@ def rows_of(path: Path, label: str, rows: Callable[[BinaryIO], Iterator[Row]]) -
 
 
 @contextmanager
-def opened(path: Path, label: str) -> Iterator[BinaryIO]:
+def opened(path: Path, label: str) -> Iterator[io.BufferedReader]:
     """The file for reading bytes. Raises Refused: no link is followed and a FIFO without a writer does not block."""
     try:
         # O_NONBLOCK and O_NOFOLLOW before the check of the type: a check before the opening could be overtaken
@@ -110,7 +125,16 @@ def line_too_long(place: str, n_bytes: int, max_bytes: int) -> Reject:
 
 def not_a_file(label: str, mode: int) -> Reject:
     """The reject of a link, FIFO, socket or device."""
-    kind = _TYPES.get(stat.S_IFMT(mode), "no regular file")
+    return not_regular(label, of_mode(mode))
+
+
+def of_mode(mode: int) -> str:
+    """What a file is by its mode, with its article."""
+    return _TYPES.get(stat.S_IFMT(mode), "no regular file")
+
+
+def not_regular(label: str, kind: str) -> Reject:
+    """The reject of what is no regular file, on disk or in an archive. `kind`: what it is, with its article."""
     return Reject(label, "not_a_file", f"It is {kind}, and only regular files are read.", "Give the file itself.")
 
 

@@ -1,18 +1,17 @@
-"""JSON lines, plain or gzipped: one object per line with `text`, and optional `id` and `meta`."""
+"""JSON lines: one object per line with `text`, and optional `id` and `meta`."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn
 
-from workers.ingest.files import AS_UTF8, Line, line_bytes, line_too_long, lines, rows_of
+from workers.ingest.encoding import undecodable
+from workers.ingest.files import Line, line_bytes, line_too_long, lines
+from workers.ingest.options import ReadOptions
 from workers.ingest.rows import Reject, Row, checked, kind_of, meta_of, names
 
 _REMEDY = "Write one JSON object per line, as RFC 8259 has it."
@@ -22,45 +21,31 @@ class _NotStrict(Exception):
     """JSON that Python would take and the store would not: the message says what."""
 
 
-def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
-    """The rows of a file of JSON lines; `.gz` is unpacked in passing, no line over the bound."""
-    if path.name.lower().endswith(".gz"):
-        return rows_of(path, label, lambda file: _gzipped_rows(file, label, max_chars))
-    return rows_of(path, label, lambda file: _rows(file, label, max_chars))
-
-
-def _gzipped_rows(file: BinaryIO, label: str, max_chars: int) -> Iterator[Row]:
-    try:
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield from _rows(cast(BinaryIO, unpacked), label, max_chars)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        yield Reject(label, "bad_gzip", "The gzip data is damaged or cut off; the rows before this point were read.", "Copy or pack the file again.")
-
-
-def _rows(file: BinaryIO, label: str, max_chars: int) -> Iterator[Row]:
-    bound = line_bytes(max_chars)
+def rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
+    """The rows of a file of JSON lines."""
+    bound = line_bytes(options.max_chars)
     for line in lines(file, label, bound):
         place = f"{label}:{line.number}"
         if line.is_cut:
             yield line_too_long(place, line.n_bytes, bound)
         elif line.data.strip():
-            yield _row(line, place, max_chars)
+            yield _row(line, place, options)
 
 
-def _row(line: Line, place: str, max_chars: int) -> Row:
-    row = _parsed(line, place)
+def _row(line: Line, place: str, options: ReadOptions) -> Row:
+    row = _parsed(line, place, options)
     if isinstance(row, Reject):
         return row
     if "text" not in row:
         return Reject(place, "no_text", f"The row has no 'text'. Its keys: {names(row)}.", "Rename the key that holds the text to 'text'.")
-    return checked(place, row.get("id"), row["text"], meta_of(row), max_chars)
+    return checked(place, row.get("id"), row["text"], meta_of(row), options)
 
 
-def _parsed(line: Line, place: str) -> dict[str, object] | Reject:
+def _parsed(line: Line, place: str, options: ReadOptions) -> dict[str, object] | Reject:
     try:
         row = _decoder().decode(line.data.rstrip(b"\r\n").decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Reject(place, "bad_encoding", f"Byte {error.start} of line {line.number} is not UTF-8.", AS_UTF8)
+        return undecodable(place, error, f"line {line.number}", options)
     except json.JSONDecodeError as error:  # its message may quote the line
         return Reject(place, "bad_json", f"Not valid JSON at line {line.number}, column {error.colno}.", _REMEDY)
     except _NotStrict as error:

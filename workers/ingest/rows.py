@@ -9,8 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from workers.ingest.options import ReadOptions
+
 ID_CHARS = 200  # less than the 255 of the store's `documents.key`, so that a later version may put something beside the id
 NAME_CHARS, NAMES_SHOWN = 40, 10
+TOO_LONG = "Split the document, give --truncate, or raise max_chars in the pack's [text]."
 META_DEPTH = 64  # far above any real row, far below what SQLite (1,000) and Python's json (about 990) can read back
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -42,19 +45,21 @@ class Reject:
 Row = Incoming | Reject
 
 
-def checked(place: str, key: object, text: object, meta: Mapping[str, object], max_chars: int) -> Row:
-    """The document, its NUL characters replaced by U+FFFD, or the first reason to reject it.
+def checked(place: str, key: object, text: object, meta: Mapping[str, object], options: ReadOptions) -> Row:
+    """The document, its NUL characters replaced by U+FFFD and too long a text cut where that was asked for, or the first reason to reject it.
 
     `key` is the row's id as it was read: None or blank means that the place is the key.
     """
     id_ = place if key is None else str(key).strip() or place
-    if refusal := _bad_id(place, key, id_) or _bad_text(place, text, max_chars):
+    if refusal := _bad_id(place, key, id_) or _bad_text(place, text, options):
         return refusal
     try:
         kept = _plain_object({name: value for name, value in meta.items() if name != "text"}, 0)
     except ValueError as error:
         return Reject(place, "bad_meta", f"The metadata {error}.", "Give plain values: strings, numbers, booleans, shallow lists and objects.")
     assert isinstance(text, str)  # _bad_text has refused all else
+    if len(text) > options.max_chars:
+        text, kept = text[: options.max_chars], {**kept, "truncated": True}
     n_nul = text.count("\0")
     return Incoming(place, id_, _without_nul(text), {**kept, "nul_replaced": n_nul} if n_nul else kept)
 
@@ -96,15 +101,15 @@ def _bad_id(place: str, key: object, id_: str) -> Reject | None:
     return None
 
 
-def _bad_text(place: str, text: object, max_chars: int) -> Reject | None:
+def _bad_text(place: str, text: object, options: ReadOptions) -> Reject | None:
     if not isinstance(text, str):
         return Reject(place, "bad_text", f"The text is {kind_of(text)}, not a string.", "Give the text as a string.")
     if found := _SURROGATE.search(text):
         return Reject(place, "bad_surrogate", f"The text has a lone surrogate at character {found.start()}.", "Write the file again as valid UTF-8.")
-    if not text.replace("\0", " ").strip():
+    if not text[: options.max_chars if options.truncate else None].replace("\0", " ").strip():
         return Reject(place, "empty_text", f"The text has {len(text)} characters, none of them visible.", "Leave the row out, or give its text.")
-    if len(text) > max_chars:
-        return Reject(place, "too_long", f"The text has {len(text)} characters > {max_chars}.", "Split the document, or raise max_chars in the pack's [text].")
+    if len(text) > options.max_chars and not options.truncate:
+        return Reject(place, "too_long", f"The text has {len(text)} characters > {options.max_chars}.", TOO_LONG)
     return None
 
 

@@ -1,37 +1,41 @@
-"""A text file is one document: UTF-8, or UTF-16 with its byte-order mark."""
+"""A text file is one document: UTF-8, UTF-16 with its byte-order mark, or the encoding that was named."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
-from workers.ingest.files import AS_UTF8, rows_of
-from workers.ingest.rows import Reject, Row, checked
+from workers.ingest.encoding import NAME_IT, undecodable
+from workers.ingest.files import UTF8_BOM
+from workers.ingest.options import UTF8, ReadOptions
+from workers.ingest.rows import TOO_LONG, Reject, Row, checked
 
 _BYTES_PER_CHAR = 4  # at most, in UTF-8 as in UTF-16
 
 
-def read(path: Path, label: str, max_chars: int) -> Iterator[Row]:
+def rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
     """The file as one document whose key is the label."""
-    return rows_of(path, label, lambda file: iter([_document(file, label, max_chars)]))
+    yield _document(file, label, options)
 
 
-def _document(file: BinaryIO, label: str, max_chars: int) -> Row:
-    bound = max_chars * _BYTES_PER_CHAR + len(codecs.BOM_UTF8)
+def _document(file: BinaryIO, label: str, options: ReadOptions) -> Row:
+    bound = options.max_chars * _BYTES_PER_CHAR + len(UTF8_BOM)
     data = file.read(bound + 1)
-    if len(data) > bound:
-        reason = f"The text has more than {bound} bytes and so > {max_chars} characters."
-        return Reject(label, "too_long", reason, "Split the document, or raise max_chars in the pack's [text].")
+    is_whole = len(data) <= bound
+    if not is_whole and not options.truncate:
+        return Reject(label, "too_long", f"The text has more than {bound} bytes and so > {options.max_chars} characters.", TOO_LONG)
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return Reject(label, "bad_encoding", "The byte-order mark at byte 0 is that of UTF-32.", AS_UTF8)
+        return Reject(label, "bad_encoding", "The byte-order mark at byte 0 is that of UTF-32.", NAME_IT)
     encoding, mark = _encoding(data)
     try:
-        text = data[mark:].decode(encoding)
+        text = codecs.getincrementaldecoder(encoding)().decode(data[mark:], final=is_whole)
     except UnicodeDecodeError as error:
-        return Reject(label, "bad_encoding", f"Byte {mark + error.start} is not {encoding.upper()}.", AS_UTF8)
-    return checked(label, label, text, {}, max_chars)
+        if encoding != UTF8:
+            return Reject(label, "bad_encoding", f"Byte {mark + error.start} is not {encoding.upper()}.", NAME_IT)
+        error.start += mark
+        return undecodable(label, error, "the file", options)
+    return checked(label, label, text, {}, options)
 
 
 def _encoding(data: bytes) -> tuple[str, int]:
@@ -40,4 +44,4 @@ def _encoding(data: bytes) -> tuple[str, int]:
         return "utf-16-le", len(codecs.BOM_UTF16_LE)
     if data.startswith(codecs.BOM_UTF16_BE):
         return "utf-16-be", len(codecs.BOM_UTF16_BE)
-    return "utf-8", len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    return UTF8, len(UTF8_BOM) if data.startswith(UTF8_BOM) else 0

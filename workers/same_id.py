@@ -1,0 +1,44 @@
+"""Rows whose id is stored already, with another text: refused where `[ingest] same_id` is "reject"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, select
+
+from workers.bulk import among, listed
+from workers.ingest.rows import Incoming, Reject
+from workers.tables import documents
+
+_STORED = select(documents.c.key, documents.c.content_sha256).where(documents.c.pack == bindparam("pack"), among(documents.c.key, "keys"))
+
+Of = TypeVar("Of")
+
+
+def without_conflicts(
+    connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]], digests: Callable[[str], Iterable[str]]
+) -> list[tuple[Of, Incoming | Reject | None]]:
+    """The rows of a chunk. A row whose id is stored, or stands before it in the chunk, with other texts alone becomes a reject `conflict_id`.
+
+    `digests`: a text's `documents.content_sha256`, in each form it may be stored in. Two submits at once that bring one new id
+    may both store it.
+    """
+    stored: dict[str, set[str]] = {}
+    keys = listed(row.key for _, row in batch if isinstance(row, Incoming))
+    for key, digest in connection.execute(_STORED, {"pack": pack, "keys": keys}):
+        stored.setdefault(key, set()).add(digest)
+    told: list[tuple[Of, Incoming | Reject | None]] = []
+    for source, row in batch:
+        if isinstance(row, Incoming):
+            own = set(digests(row.text))
+            is_known = not own.isdisjoint(stored.setdefault(row.key, own))
+            told.append((source, row if is_known else _conflict(row.place)))
+        else:
+            told.append((source, row))
+    return told
+
+
+def _conflict(place: str) -> Reject:
+    reason = "Its id is stored already, with another text."
+    return Reject(place, "conflict_id", reason, 'Give it an id of its own, or set [ingest] same_id = "version" to keep both texts.')
