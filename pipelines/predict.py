@@ -14,6 +14,7 @@ from pipelines.encode import Floats, TextEncoder, Texts, Tokens
 from pipelines.engine import Engine, nothing, stitched
 from pipelines.engines import Name, make_engine
 from pipelines.heads import Head, Range, answer_ranges, answer_spans
+from pipelines.rule_walk import RuleBudget
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
 from suites.discover import Pack, is_legal
@@ -173,6 +174,8 @@ class Predictor:
     def _ruled(self, part: Tokenised) -> tuple[list[Range], list[Finding]] | Reading:
         try:
             return self._rules.read(part.text)
+        except RuleBudget as error:  # never as if the rules had found nothing
+            return Reading(part.document.id, stage="rules", code="rule_budget", reason=str(error))
         except Exception as error:
             return Reading(part.document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from bisect import bisect
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pipelines.rule_matcher import RuleMatcher
+from pipelines.rule_matcher import PatternError, RuleMatcher
+from pipelines.skeleton import differing
 from suites.errors import PackError
 from suites.types import Finding
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 # spaCy's tokenizer is quadratic in a run without spaces: 267 s for 50,000 brackets, 0.03 s in
 # pieces of 256 (docs/performance.md)
 MAX_RUN = 256
-_LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}")
+# tried where a run begins and nowhere inside it, or runs just short of the bound would be tried at each character
+_LONG_RUN = re.compile(rf"(?<!\S)\S{{{MAX_RUN + 1},}}")
 
 
 @contextmanager
@@ -59,22 +61,32 @@ class Rules:
         self._match: RuleMatcher | None = None
         path = folder / "rules.jsonl" if folder else None
         if path is not None and path.exists():
-            try:
-                self._match = RuleMatcher(self._nlp, _patterns(path))
-            except (ValueError, TypeError, KeyError, re.error) as error:  # so spaCy refuses a pattern, or re its expression
-                raise PackError(f"{path}: a pattern cannot be used ({type(error).__name__}). See spaCy's rule patterns, or docs/packs.md.") from None
+            self._match = _matcher(self._nlp, path)
 
     def read(self, text: str) -> tuple[list[tuple[int, int]], list[Finding]]:
-        """Character ranges of the sentences, and the rules' findings, longest first where they overlap."""
+        """Character ranges of the sentences, and the rules' findings, longest first where they overlap.
+
+        Rules are matched on the text and, line by line, on what it looks like where that is something else (`skeleton`); findings have
+        their places in the text. Raises RuleBudget where the rules take too many steps on this text.
+        """
         doc = self._sentencizer(self._make_doc(text))
         ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
         if self._match is None:
             return ranges, []
-        found = []
+        found = [(start - end, start, name) for name, start, end in self._matched(doc)]
+        if shown := differing(text):
+            for name, first, last in self._matched(self._sentencizer(self._make_doc(shown.text))):
+                if "\n" not in shown.text[first:last]:
+                    start, end = shown.original(first, last)
+                    found.append((start - end, start, name))
+        return ranges, _longest(found, len(text))
+
+    def _matched(self, doc: Doc) -> Iterator[tuple[str, int, int]]:
+        """Name and range of characters of each match."""
+        assert self._match is not None
         for name, first, end in self._match(doc):
-            task, _, label = name.partition("/")
-            found.append(Finding(task, label, 1.0, doc[first].idx, doc[end - 1].idx + len(doc[end - 1]), "rule"))
-        return ranges, _longest(found)
+            last = doc[end - 1]
+            yield name, doc[first].idx, last.idx + len(last)
 
     def _make_doc(self, text: str) -> Doc:
         long_runs = list(_LONG_RUN.finditer(text))
@@ -97,11 +109,23 @@ class Rules:
         return self._doc_type(self._nlp.vocab, words=words, spaces=spaces)
 
 
-def _patterns(path: Path) -> list[dict[str, Any]]:
+def _matcher(nlp: Language, path: Path) -> RuleMatcher:
+    """The rules of a file. Raises PackError naming the line and the rule that cannot be used."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except ValueError as error:
-        raise PackError(f"{path}: not JSON lines: {error}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PackError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    entries = []
+    for number, line in lines:
+        try:
+            entries.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise PackError(f"{path}:{number}: not JSON ({type(error).__name__}): one rule as an object is expected on each line.") from None
+    try:
+        return RuleMatcher(nlp, entries)
+    except PatternError as error:
+        raise PackError(f"{path}:{lines[error.position][0]}: rule {error.name!r} cannot be used: {error.reason}. See docs/packs.md, Rules.") from None
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -110,15 +134,15 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start + match.start(), start + match.end()
 
 
-def _longest(found: list[Finding]) -> list[Finding]:
-    """Of overlapping findings of one task the longest, then the first."""
-    kept: dict[str, list[tuple[int, int, Finding]]] = {}
-    for finding in sorted(found, key=lambda f: (f.start - f.end, f.start, f.label)):
-        ours = kept.setdefault(finding.task, [])
-        # what is kept never overlaps, so only the neighbours in order can touch the new one
-        place = bisect(ours, finding.start, key=lambda k: k[0])
-        touches_left = place > 0 and ours[place - 1][1] > finding.start
-        touches_right = place < len(ours) and ours[place][0] < finding.end
-        if not touches_left and not touches_right:
-            ours.insert(place, (finding.start, finding.end, finding))
-    return [finding for task in sorted(kept) for _, _, finding in kept[task]]
+def _longest(found: list[tuple[int, int, str]], n_chars: int) -> list[Finding]:
+    """Of overlapping matches of one task the longest, then the first; in order of tasks and places. A match: its length below zero, its start, its name."""
+    kept = []
+    taken: dict[str, bytearray] = defaultdict(lambda: bytearray(n_chars))
+    for less, start, name in sorted(found):
+        task, _, label = name.partition("/")
+        places, end = taken[task], start - less
+        # what is kept is no shorter, so what it shares with this match is an end of it
+        if not places[start] and not places[end - 1]:
+            places[start:end] = b"\1" * (end - start)
+            kept.append(Finding(task, label, 1.0, start, end, "rule"))
+    return sorted(kept, key=lambda f: (f.task, f.start))
