@@ -31,7 +31,7 @@ from pipelines.lock import locked
 from pipelines.plots import loss_curve
 from pipelines.portions import read_batches
 from pipelines.progress import OnProgress, silent
-from pipelines.sources import damaged_file, encoder_folder, sha256, shape_of, sums_of
+from pipelines.sources import damaged_file, encoder_folder, read_sums, sha256, shape_of, sums_of
 from pipelines.vocabulary import Fallback, fallback, trim
 from suites.discover import Pack
 from suites.errors import DataError, StillhouseError, StudentError
@@ -206,7 +206,7 @@ def read_distillation(folder: Path) -> Distillation:
 
 def check_sums(folder: Path) -> None:
     """Raises StudentError unless the encoder's files are those that were written."""
-    if path := damaged_file(folder, (folder / SUMS).read_text(encoding="utf-8"), DECISIVE):
+    if path := damaged_file(folder, read_sums(folder / SUMS), DECISIVE):
         raise StudentError(f"{path}: missing, or not the file that was written (SHA-256 differs). Remove the folder and distil again.", "bad_encoder")
 
 

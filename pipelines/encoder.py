@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertModel
 
@@ -105,8 +106,12 @@ def chosen_layers(layers: Layers, n_layers: int) -> tuple[int, ...]:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """config.json, and the weights by their modern names. Raises StudentError for weights that are no safetensors."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config, {_modern(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    try:
+        return config, {_modern(name): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    except SafetensorError:
+        raise StudentError(f"{folder / 'model.safetensors'}: not a whole file in safetensors. Restore the folder, or use another one.", "bad_source") from None
 
 
 def _modern(name: str) -> str:

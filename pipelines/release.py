@@ -23,7 +23,7 @@ State = Literal["primary", "experimental", "retired"]
 class Event(BaseModel):
     """One line of a register: a student took a state. A new primary retires the former one without a line of its own."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     student: str
     state: State
@@ -92,9 +92,17 @@ def read_register(students: Path, pack_name: str) -> Register:
     """The pack's register; an empty one before the first release."""
     path = students / pack_name / "released.json"
     try:
-        return Register.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else Register(events=())
+        return _register(path.read_text(encoding="utf-8")) if path.exists() else Register(events=())
     except ValueError:
         raise StudentError(f"{path}: not a readable register. Restore it, or remove it and release again.", "bad_register") from None
+
+
+def _register(text: str) -> Register:
+    """The register of a file's text. Raises ValueError also where its states are not those that its events lead to."""
+    register = Register.model_validate_json(text)
+    if json.loads(text).get("states", register.states) != register.states:
+        raise ValueError("states and events differ")
+    return register
 
 
 def released_student(students: Path, pack_name: str) -> str:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipelines.heads import Head, n_outputs
 from pipelines.lexicon import Lexicon
-from pipelines.sources import damaged_file, sums_of
+from pipelines.sources import damaged_file, read_sums, sums_of
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.types import Task, TextLimits
@@ -25,6 +25,8 @@ CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors
 # what is checked when a student is loaded: these, the exported graph, and the int8 encoder where its shape allowed one
 SEALED = (*CORE, "encoder.xml", "encoder.bin")
 INT8_FILE = "encoder.int8.safetensors"
+# sealed where there: what our int8 engine reads, and what other tools' tokenizers do
+WHERE_THERE = (INT8_FILE, "tokenizer_config.json")
 SUMS = "SHA256SUMS"
 
 
@@ -95,7 +97,7 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
 
 def seal(folder: Path, pack_name: str) -> str:
     """Writes SHA256SUMS over the core files and the graph; gives the id: pack name and 12 hex digits."""
-    there = [INT8_FILE] if (folder / INT8_FILE).exists() else []
+    there = [name for name in WHERE_THERE if (folder / name).exists()]
     (folder / SUMS).write_text(sums_of(folder, [*SEALED, *there]), encoding="utf-8")
     return _id(folder, pack_name)
 
@@ -109,8 +111,7 @@ def load_student(folder: Path) -> Student:
     """The student in a folder, every file checked against SHA256SUMS. Raises StudentError."""
     if not (folder / SUMS).is_file():
         raise StudentError(f"{folder}: no student here ({SUMS} not found). `manage.py finetune PACK` makes one.", "no_student")
-    sums = (folder / SUMS).read_text(encoding="utf-8")
-    if path := damaged_file(folder, sums, [*SEALED, *([INT8_FILE] if INT8_FILE in sums else [])]):
+    if path := _damaged(folder):
         raise StudentError(f"{path}: missing, or not the file that was sealed (SHA-256 differs). Restore the folder or fine-tune again.", "student_damaged")
     try:
         birth = Birth.model_validate_json((folder / "student.json").read_text(encoding="utf-8"))
@@ -127,6 +128,16 @@ def load_student(folder: Path) -> Student:
     if folder.name != student_id and not folder.name.startswith("."):
         raise StudentError(f"{folder}: holds {student_id}. Give the folder the student's own name.", "student_damaged")
     return Student(student_id, folder, birth, heads)
+
+
+def _damaged(folder: Path) -> Path | None:
+    """The first file of a student that is not as it was sealed: SHA256SUMS itself where it cannot be read, or names what no student has."""
+    sums = read_sums(folder / SUMS)
+    if not sums or sums.keys() - {*SEALED, *WHERE_THERE}:
+        return folder / SUMS
+    # the int8 engine would read its file also where the list passes it over
+    there = [INT8_FILE] if (folder / INT8_FILE).exists() else []
+    return damaged_file(folder, sums, sorted({*SEALED, *sums, *there}))
 
 
 def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, object]) -> Head:
