@@ -8,8 +8,12 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, insert, select, text
 
 from suites.discover import Pack
+from suites.errors import StoreError
 from suites.types import Column, Task
 from workers.tables import views
+
+# the role that workers.roles makes for those who ask
+ANALYST = "stillhouse_analyst"
 
 FINDING_COLUMNS = {
     "document": "the document's id as submitted",
@@ -33,18 +37,40 @@ _OF_READING = "f.document_id = r.document_id AND f.student_id = r.student_id"
 def refresh_views(connection: Connection, packs: Iterable[Pack]) -> None:
     """Makes the views of each pack where their definition changed: a view in use is not touched for nothing.
 
-    Names come from checked manifests, never from users.
+    Names come from checked manifests, never from users. Raises StoreError where there is something to make and this
+    role may not: with roles, views belong to the owner, by whose rights they read.
     """
     known = {row.name: row.sha256 for row in connection.execute(select(views))}
-    for pack in packs:
-        made = {f"{pack.name}_results": results_sql(pack, connection.dialect.name), f"{pack.name}_findings": findings_sql(pack, connection.dialect.name)}
-        for name, sql in made.items():
-            sha256 = hashlib.sha256(sql.encode()).hexdigest()
-            if known.get(name) != sha256:
-                connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
-                connection.execute(text(f"CREATE VIEW {name} AS {sql}"))
-                connection.execute(delete(views).where(views.c.name == name))
-                connection.execute(insert(views).values(name=name, sha256=sha256))
+    made = {name: sql for pack in packs for name, sql in _views_of(pack, connection.dialect.name).items()}
+    stale = {name: sha256 for name, sql in made.items() if known.get(name) != (sha256 := hashlib.sha256(sql.encode()).hexdigest())}
+    if stale and not _may_make(connection):
+        raise StoreError(f"Views to be made: {', '.join(stale)}; this role may not. As the store's owner run: python manage.py migrate", "store_views")
+    for name, sha256 in stale.items():
+        connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+        connection.execute(text(made[name]))
+        _show_to_analysts(connection, name)
+        connection.execute(delete(views).where(views.c.name == name))
+        connection.execute(insert(views).values(name=name, sha256=sha256))
+
+
+def _views_of(pack: Pack, dialect: str) -> dict[str, str]:
+    """The statements that make a pack's views, by name."""
+    # security_barrier: a function in an analyst's WHERE sees no row that the view leaves out
+    head = "CREATE VIEW {} WITH (security_barrier) AS " if dialect == "postgresql" else "CREATE VIEW {} AS "
+    definitions = {f"{pack.name}_results": results_sql(pack, dialect), f"{pack.name}_findings": findings_sql(pack, dialect)}
+    return {name: head.format(name) + sql for name, sql in definitions.items()}
+
+
+def _may_make(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")).scalar())
+
+
+def _show_to_analysts(connection: Connection, name: str) -> None:
+    """Lets analysts read a new view, where the store has roles: a default privilege would let them read new tables too."""
+    if connection.dialect.name == "postgresql" and connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": ANALYST}).first():
+        connection.execute(text(f"GRANT SELECT ON {name} TO {ANALYST}"))
 
 
 def results_sql(pack: Pack, dialect: str) -> str:
