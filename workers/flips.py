@@ -15,6 +15,7 @@ from pipelines.predict import Predictor, Reading
 from pipelines.progress import OnProgress, silent
 from suites.discover import Pack
 from suites.types import Document, Finding, Task
+from workers.keys import Body, Keys, Unopened
 from workers.queue import CLAIM_CHARS
 from workers.store import Store
 from workers.tables import documents, failures, readings, texts, work
@@ -96,10 +97,18 @@ def flips(
     limit: int,
     job_id: int | None = None,
     on_progress: OnProgress = silent,
+    keys: Keys | None = None,
 ) -> Iterator[Place]:
-    """The places where the two predictors differ in the newest `limit` documents; `comparison` counts all places as they come."""
+    """The places where the two predictors differ in the newest `limit` documents; `comparison` counts all places as they come.
+
+    Raises SettingsError where texts are sealed and the master key of `keys` is missing or another.
+    """
     comparison.labels |= {task.name: Counter() for task in tasks}
-    for chunk in stored_documents(store, pair[0].pack, job_id, limit):
+    for stored in stored_documents(store, pair[0].pack, job_id, limit, keys):
+        sealed = [(number, key, text.code) for number, key, text in stored if isinstance(text, Unopened)]
+        comparison.unread += [Unread(key, number, student, "open", code) for number, key, code in sealed for student in (comparison.a, comparison.b)]
+        comparison.n_documents += len(sealed)
+        chunk = [(number, key, text) for number, key, text in stored if not isinstance(text, Unopened)]
         asked = [Document(str(number), text) for number, _, text in chunk]
         for (number, key, _), a, b in zip(chunk, pair[0].predict(asked), pair[1].predict(asked), strict=True):
             comparison.n_documents += 1
@@ -148,8 +157,8 @@ def count_documents(store: Store, pack: Pack, job_id: int | None = None) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def stored_documents(store: Store, pack: Pack, job_id: int | None, limit: int) -> Iterator[list[tuple[int, str, str]]]:
-    """The newest `limit` documents in chunks, each its number, its id as submitted and its text.
+def stored_documents(store: Store, pack: Pack, job_id: int | None, limit: int, keys: Keys | None = None) -> Iterator[list[tuple[int, str, str | Unopened]]]:
+    """The newest `limit` documents in chunks, each its number, its id as submitted and its text, or why it does not open.
 
     Each chunk is a transaction of its own: none stays open while the students read.
     """
@@ -162,8 +171,10 @@ def stored_documents(store: Store, pack: Pack, job_id: int | None, limit: int) -
             rows = connection.execute(query.limit(min(CHUNK, limit))).all()
             fit = max(1, bisect_right(list(accumulate(row.n_chars for row in rows)), CLAIM_CHARS))
             numbers = [row.id for row in rows[:fit]]
-            bodies = select(documents.c.id, documents.c.key, texts.c.text).join(texts).where(documents.c.id.in_(numbers))
-            chunk = [(row.id, row.key, row.text) for row in connection.execute(bodies.order_by(documents.c.id.desc()))]
+            bodies = select(documents.c.id, documents.c.key, texts.c.text, texts.c.key_id).join(texts).where(documents.c.id.in_(numbers))
+            found = connection.execute(bodies.order_by(documents.c.id.desc())).all()
+            opened = (keys or Keys()).opened(connection, [Body(row.id, row.text, row.key_id) for row in found])
+            chunk = [(row.id, row.key, opened[row.id]) for row in found]
         if not chunk:
             return
         yield chunk
