@@ -200,9 +200,7 @@ def save_random(make: Callable[[], PreTrainedModel], folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BERT of 2 layers and random weights, and MiniLM's tokenizer."""
-    from transformers import BertConfig, BertModel
-
-    return save_random(lambda: BertModel(BertConfig(num_hidden_layers=2, **TINY_BERT), add_pooling_layer=False), tmp_path_factory.mktemp("encoder"))
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="session")
@@ -242,17 +240,28 @@ def hub_home(tiny_masked: Path, tiny_distilbert: Path, tmp_path_factory: pytest.
     return home
 
 
+def make_toy_pack(folder: Path, encoder: Path, hooks: str = TOY_HOOKS) -> None:
+    """Writes the toy pack, which has every kind of task, column and file."""
+    folder.mkdir()
+    (folder / "pack.toml").write_text(TOY_MANIFEST.format(encoder=encoder), encoding="utf-8")
+    (folder / "hooks.py").write_text(hooks, encoding="utf-8")
+    (folder / "rules.jsonl").write_text(json.dumps(TOY_RULE) + "\n", encoding="utf-8")
+    (folder / "samples.jsonl").write_text("".join(json.dumps(toy_sample(n)) + "\n" for n in range(60)), encoding="utf-8")
+    (folder / "card.md").write_text("# toy\n" + "".join(f"\n## {h}\n\nTests.\n" for h in TOY_HEADINGS), encoding="utf-8")
+
+
+def make_tiny_encoder(folder: Path) -> Path:
+    """Saves a BERT of 2 layers and random weights, with MiniLM's tokenizer."""
+    from transformers import BertConfig, BertModel
+
+    return save_random(lambda: BertModel(BertConfig(num_hidden_layers=2, **TINY_BERT), add_pooling_layer=False), folder)
+
+
 @pytest.fixture(scope="session")
 def toy_folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packs with one pack, `toy`, which has every kind of task, column and file."""
     packs = tmp_path_factory.mktemp("packs")
-    folder = packs / "toy"
-    folder.mkdir()
-    (folder / "pack.toml").write_text(TOY_MANIFEST.format(encoder=tiny_encoder), encoding="utf-8")
-    (folder / "hooks.py").write_text(TOY_HOOKS, encoding="utf-8")
-    (folder / "rules.jsonl").write_text(json.dumps(TOY_RULE) + "\n", encoding="utf-8")
-    (folder / "samples.jsonl").write_text("".join(json.dumps(toy_sample(n)) + "\n" for n in range(60)), encoding="utf-8")
-    (folder / "card.md").write_text("# toy\n" + "".join(f"\n## {h}\n\nTests.\n" for h in TOY_HEADINGS), encoding="utf-8")
+    make_toy_pack(packs / "toy", tiny_encoder)
     assert check_pack(find_pack("toy", [packs])) == []
     return packs
 

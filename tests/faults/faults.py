@@ -1,0 +1,302 @@
+"""The faults, by name: each does one thing to a world and leaves it able to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import text
+
+from suites.errors import StoreError
+from tests.faults.toy import ROOT
+from tests.faults.world import World, _children
+
+Fault = Callable[[World], None]
+FAULTS: dict[str, Fault] = {}
+# where a process can die, in the order of a document's life; each is also a fault of its own
+POINTS = (
+    *("wake.before", "claim.before", "claim.after", "read.before", "read.after", "finish.before", "finish.after", "commit.before", "commit.after"),
+    *("renew.before", "give_back.before", "settle.before", "settle.after", "sweeper.sweep.before", "sweeper.sweep.after", "sweeper.settle.after"),
+)
+POINT_S = 1.5  # a point that nobody reaches within this is disarmed
+
+
+def fault(needs: str = "") -> Callable[[Fault], Fault]:
+    def named(function: Fault) -> Fault:
+        FAULTS[function.__name__] = function
+        function.needs = needs  # type: ignore[attr-defined]
+        return function
+
+    return named
+
+
+def faults_for(world: World) -> list[str]:
+    """The faults that this world can suffer."""
+    has = {"", world.kind, *(["broker"] if world.server else []), *(["valkey"] if world.broker == "valkey" else [])}
+    return [name for name, function in FAULTS.items() if function.needs in has]  # type: ignore[attr-defined]
+
+
+@fault()
+def kill_child(world: World) -> None:
+    """SIGKILL to a process that holds documents."""
+    if pid := world.holder():
+        world.note_held(pid)
+        _signal(pid, signal.SIGKILL)
+
+
+@fault()
+def kill_worker(world: World) -> None:
+    """SIGKILL to one worker and all its processes."""
+    if world.workers:
+        _kill(world, [world.rng.choice(world.workers)])
+
+
+@fault()
+def kill_all_workers(world: World) -> None:
+    """SIGKILL to every process that reads or sweeps."""
+    _kill(world, world.workers)
+
+
+@fault()
+def stop_past_lease(world: World) -> None:
+    """SIGSTOP to a process that holds documents, until its claim has lapsed and been given to another."""
+    if pid := world.holder():
+        world.stop_for(pid, world.worker["lease_s"] + 4 * world.worker["sweep_s"])
+
+
+@fault()
+def sleep_before_finish(world: World) -> None:
+    """The same between reading and writing: what wakes up writes at once."""
+    point = world.arm("read.after", "stop")  # outside a transaction: SQLite has one writer, and it would be this one
+    time.sleep(POINT_S)
+    if point.exists():
+        point.unlink(missing_ok=True)
+        return
+    time.sleep(world.worker["lease_s"] + 3 * world.worker["sweep_s"])
+    world.wake_points()
+
+
+@fault()
+def sigterm(world: World) -> None:
+    """A stop in order: it must end within 20 s, and be started again."""
+    if world.workers:
+        worker = world.rng.choice(world.workers)
+        started = time.monotonic()
+        worker.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(timeout=30)
+        world.stop_s.append(time.monotonic() - started)
+
+
+@fault()
+def sigquit(world: World) -> None:
+    """A cold stop."""
+    if world.workers:
+        world.rng.choice(world.workers).send_signal(signal.SIGQUIT)
+
+
+@fault()
+def exit_in_commit(world: World) -> None:
+    """SystemExit between the last statement and the commit."""
+    _armed(world, "commit.before", "exit")
+
+
+@fault("broker")
+def broker_killed(world: World) -> None:
+    """SIGKILL to the broker, which comes back empty."""
+    world.server.kill()
+    time.sleep(world.rng.uniform(0, 1))
+    world.server.start()
+
+
+@fault("broker")
+def broker_flushed(world: World) -> None:
+    """All messages are gone."""
+    world.server.flush()
+
+
+@fault("broker")
+def broker_outage(world: World) -> None:
+    """Nobody reaches the broker for some seconds."""
+    world.proxy.refuse(True)
+    time.sleep(world.rng.uniform(2, 5))
+    world.proxy.refuse(False)
+
+
+@fault("broker")
+def broker_half_open(world: World) -> None:
+    """All links to the broker are half-open: no end, no reset, no byte."""
+    world.proxy.forget()
+
+
+@fault("broker")
+def broker_reset(world: World) -> None:
+    """All links to the broker end with a reset."""
+    world.proxy.reset()
+
+
+@fault("valkey")
+def doorbell_storm(world: World) -> None:
+    """A thousand wake-ups, of jobs that are and that are not."""
+    with suppress(Exception):
+        pipeline = world.server.client.pipeline()
+        for i in range(1000):
+            pipeline.lpush("stillhouse:stillhouse.wake", _message(json.dumps([[i % 7], {}, {}])))
+        pipeline.execute()
+
+
+@fault("valkey")
+def forged_messages(world: World) -> None:
+    """Messages that nobody of ours wrote: no JSON, pickles, other tasks, arguments of all kinds."""
+    bodies = ["[[", "null", '[["x"], {}, {}]', "[[-1], {}, {}]", "[[1e999], {}, {}]", "[[], {}, {}]", '[[1, 2], {"a": 1}, {}]', "[" * 2000]
+    with suppress(Exception):
+        for body in bodies:
+            world.server.client.lpush("stillhouse:stillhouse.wake", _message(body))
+        world.server.client.lpush("stillhouse:stillhouse.wake", _message("[[1], {}, {}]", task="os.system"))
+        world.server.client.lpush("stillhouse:stillhouse.wake", _message("gASVAAAA", content="application/x-python-serialize"))
+
+
+@fault("postgresql")
+def store_stopped(world: World) -> None:
+    """PostgreSQL is stopped as if its machine had died, and comes back."""
+    assert world.postgres is not None
+    world.postgres.stop_at_once()
+    time.sleep(world.rng.uniform(0, 1))
+    world.postgres.start()
+
+
+@fault("postgresql")
+def sessions_killed(world: World) -> None:
+    """All sessions but ours are ended, whatever they do."""
+    with suppress(StoreError), world.store.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+
+
+@fault()
+def disk_full(world: World) -> None:
+    """For two seconds no file of the store can grow."""
+    with world.limit_files(_largest(world)):
+        time.sleep(2.0)
+
+
+@fault()
+def cancel_in_flight(world: World) -> None:
+    """A job is cancelled while it is read: nothing of it is written afterwards."""
+    job = world.submit(world.new_wave(60))
+    world.holder(2.0)
+    if world.manage("cancel", str(job), check=False):
+        world.expected.cancelled[job] = world.at()
+    elif not _ended(world, job):
+        cancel_again(world, job)
+
+
+def cancel_again(world: World, job: int) -> None:
+    """A cancel that met a fault is given once more."""
+    if world.manage("cancel", str(job), check=False):
+        world.expected.cancelled[job] = world.at()
+
+
+@fault()
+def pause_and_resume(world: World) -> None:
+    """A job is paused while it is read, and resumed: nothing of it is written in between."""
+    job = world.submit(world.new_wave(60))
+    world.holder(2.0)
+    if world.manage("pause", str(job), check=False):
+        paused_at = world.at()
+        time.sleep(1.0)
+        world.expected.paused.append((job, paused_at, world.at()))
+    while world.manage("resume", str(job), check=False) is None:
+        time.sleep(0.5)
+
+
+@fault()
+def erase_in_flight(world: World) -> None:
+    """A document is erased while it may be read: it never comes back."""
+    with suppress(StoreError), world.store.reading() as connection:
+        key = connection.execute(text("SELECT d.key FROM work w JOIN documents d ON d.id = w.document_id ORDER BY w.state, w.id LIMIT 1")).scalar()
+        if key is None:
+            return
+    while world.manage("purge", "--document", key, "--pack", "toy", "--yes", check=False) is None:
+        time.sleep(0.5)
+    world.expected.erased[key] = world.at()
+
+
+@fault()
+def submit_killed(world: World) -> None:
+    """SIGKILL to a submit at some moment; it is repeated."""
+    path = world.new_wave(120)
+    command = [sys.executable, str(ROOT / "manage.py"), "submit", "toy", str(path)]
+    process = subprocess.Popen(command, env=world.environment, stdout=subprocess.DEVNULL, stderr=world.log)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=world.rng.uniform(0.4, 1.2))
+    process.kill()
+    process.wait()
+    world.submit(path)
+
+
+def _point(name: str) -> Fault:
+    def die(world: World) -> None:
+        _armed(world, name, "kill")
+
+    die.__name__ = f"die_at_{name}"
+    return die
+
+
+for _name in POINTS:
+    fault()(_point(_name))
+
+
+def _armed(world: World, point: str, action: str) -> None:
+    path = world.arm(point, action)
+    ends = time.monotonic() + POINT_S
+    while path.exists() and time.monotonic() < ends:
+        time.sleep(0.02)
+    path.unlink(missing_ok=True)
+
+
+def _kill(world: World, workers: list[subprocess.Popen[bytes]]) -> None:
+    world.note_held(*(pid for worker in workers for pid in _children(worker.pid)))
+    for worker in workers:
+        world.kill_worker(worker)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _message(body: str, task: str = "workers.tasks.wake", content: str = "application/json") -> str:
+    import base64
+
+    identity = str(uuid.uuid4())
+    headers = {"lang": "py", "task": task, "id": identity, "root_id": identity, "retries": 0, "timelimit": [None, None], "argsrepr": "-", "kwargsrepr": "-"}
+    properties = {
+        "correlation_id": identity,
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "stillhouse.wake"},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": identity,
+    }
+    body = base64.b64encode(body.encode()).decode()
+    return json.dumps({"body": body, "content-encoding": "utf-8", "content-type": content, "headers": headers, "properties": properties})
+
+
+def _largest(world: World) -> int:
+    """A limit that the store's files have reached."""
+    if world.kind == "sqlite":
+        return max((path.stat().st_size for path in world.folder.glob("store.db*")), default=4096)
+    return 1 << 13
+
+
+def _ended(world: World, job: int) -> bool:
+    rows: Any = world.manage("status", str(job), check=False)
+    return bool(rows) and rows[0]["state"] not in ("OPEN", "RUNNING", "PAUSED")
