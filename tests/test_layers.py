@@ -24,7 +24,8 @@ TRAINING = {"torch", "transformers", "sklearn", "matplotlib"}
 SERVERS = {"celery", "kombu", "redis", "sqlalchemy", "alembic"}
 INFERENCE = (
     *("predict", "cache", "engine", "engines", "int8_engine", "int8_kernel", "openvino_engine", "processor", "encode", "heads", "lexicon", "rules"),
-    *("student", "compress", "gate", "release", "sources", "progress"),
+    *("rule_matcher", "rule_walk", "rule_words"),
+    *("student", "compress", "gate", "release", "sources", "progress", "skeleton", "signals"),
 )
 
 

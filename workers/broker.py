@@ -28,7 +28,12 @@ def socket_path(settings: Settings) -> Path:
 
 def broker_url(settings: Settings) -> str:
     """The URL that Celery connects to."""
-    return f"redis+socket://{socket_path(settings)}" if settings.broker.url == "embedded" else settings.broker.url
+    return f"redis+socket://{socket_path(settings)}" if is_embedded(settings) else settings.broker.url
+
+
+def has_broker(settings: Settings) -> bool:
+    """Whether there is a bell to ring. Without one every worker process asks the store by itself, `poll_s` apart."""
+    return settings.broker.url != "none"
 
 
 def is_embedded(settings: Settings) -> bool:

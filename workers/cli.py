@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from suites.errors import RunError, StillhouseError, UsageError, unknown
 from workers.arguments import add_common
+from workers.hardening import keep_private
 from workers.verbs import Part
 
 # verb -> one line for --help, in the order of a student's and a document's life. The module is
@@ -34,10 +35,17 @@ VERBS = {
     "status": "show jobs: how far, how many, what failed",
     "failures": "show documents and rows that could not be read, and why",
     "retry": "read a job's failed documents again",
+    "pause": "set a job's documents aside",
+    "resume": "let a paused job's documents be read again",
     "cancel": "give up a job's waiting documents",
+    "verify": "check that nothing is lost and nothing doubled",
+    "purge": "erase documents for good, with a certificate",
+    "keys": "make, list and rotate the master key of a sealed store",
     "query": "ask the store in SQL, read-only",
     "export": "write a pack's results or findings to a file",
     "tables": "show the data dictionary of the store",
+    "audit": "show who did what, and check that nothing of it was changed",
+    "roles": "make, show and check the roles of a PostgreSQL store",
     "doctor": "check this machine, the settings, the store and the broker",
     "bench": "measure this machine: our student beside other systems, in one table",
     "demo": "the whole story on this machine in about two minutes",
@@ -66,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = arguments[0]
     if verb not in VERBS:
         return _fail(UsageError(f"{unknown('command', verb, VERBS)} Try: python manage.py --help"), verb, arguments)
+    keep_private(verb)
     module = importlib.import_module(f"workers.verbs.{verb.replace('-', '_')}")
     try:
         options = _parser(verb, module).parse_args(arguments[1:])

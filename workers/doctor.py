@@ -104,12 +104,14 @@ def _engine(settings: Settings) -> tuple[bool, str]:
 
 
 def _store(settings: Settings) -> tuple[bool, str]:
+    from workers.integrity import require_sound
     from workers.migrate import require_newest
     from workers.store import Store, ping
 
     store = Store(settings.store_url)
     try:
         version = ping(store)
+        require_sound(store)
         require_newest(store)
         return True, f"{store.url} ({version})"
     finally:
@@ -117,8 +119,10 @@ def _store(settings: Settings) -> tuple[bool, str]:
 
 
 def _broker(settings: Settings) -> tuple[bool, str]:
-    from workers.broker import is_embedded, is_running, socket_path
+    from workers.broker import has_broker, is_embedded, is_running, socket_path
 
+    if not has_broker(settings):
+        return True, f"none: workers ask the store every {settings.worker.poll_s:g} s"
     if is_embedded(settings):
         running = is_running(settings)
         return True, f"embedded, on {socket_path(settings)}, {'answers' if running else 'not running (python manage.py up starts it)'}"

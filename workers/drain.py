@@ -8,18 +8,21 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import Connection
 
 from pipelines.predict import Predictor, Reading
 from suites.errors import StillhouseError, StoreError
 from suites.types import Document
+from workers.keys import Body, Keys, Unopened
 from workers.queue import Claim, Claims, claim, explain, finish, give_back, renew, settle
 from workers.settings import Settings
 from workers.store import Store
 from workers.students import predictor
+from workers.verify import check_ended
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class _Drain:
 
     def __init__(self, store: Store, settings: Settings, get: GetPredictor, over: Callable[[], bool]) -> None:
         self._store, self._settings, self._get, self._over = store, settings, get, over
+        self._keys = Keys.of(settings)
         self._unusable: set[int] = set()
         self._n_read = self._n_refused = 0
         self._claimed_s = 0.0
@@ -83,16 +87,18 @@ class _Drain:
         while claims is not None:
             try:
                 readings = self._get(claims.pack, claims.student_id)
-            except Exception as error:  # whatever the files of a pack or a student raise: the documents are not at fault and wait
+                opened = self._opened(claims)
+            except Exception as error:  # whatever the files of a pack or a student raise, or the master key: the documents are not at fault and wait
                 self._unusable.add(claims.job_id)
                 _pass_over(self._store, claims, error)
                 claims = self._next()
             else:
-                claims = self._read(claims, readings)
+                claims = self._read(opened, readings) if opened.held else self._next()
         if self._empty:
             # by itself, after the last commit: of two processes that finish at the same time the later one sees both
             with self._store.begin() as connection:
-                settle(connection)
+                ended = settle(connection)
+            check_ended(self._store, ended)
         return Drained(self._n_read, self._n_refused, self._empty)
 
     def _next(self) -> Claims | None:
@@ -108,6 +114,23 @@ class _Drain:
         self._claimed_s = time.monotonic()
         return claims
 
+    def _opened(self, claims: Claims) -> Claims:
+        """The claims with their texts in clear. Those that no key opens any more are failures. Raises SettingsError without the master key."""
+        if all(held.key_id is None for held in claims.held):
+            return claims
+        with self._store.reading() as connection:
+            texts = self._keys.opened(connection, [Body(held.document_id, held.text, held.key_id) for held in claims.held])
+        pairs = [(held, texts[held.document_id]) for held in claims.held]
+        lost = [(held, Reading(str(held.document_id), stage="open", code=text.code, reason=text.reason)) for held, text in pairs if isinstance(text, Unopened)]
+        if lost:
+            self._n_refused += self._store.write(partial(finish, claims=claims, done=lost))
+        return replace(claims, held=tuple(replace(held, text=text, key_id=None) for held, text in pairs if not isinstance(text, Unopened)))
+
+    def _finish(self, claims: Claims, done: Sequence[tuple[Claim, Reading]], connection: Connection, *, goes_on: bool) -> tuple[int, Claims | None]:
+        """Finishes a part; gives how many the fence refused, and the next claim, which shares the commit."""
+        refused = finish(connection, claims, done)
+        return refused, self._claim(connection) if goes_on else None
+
     def _read(self, claims: Claims, readings: Predictor) -> Claims | None:
         """Reads one claim part by part, the first in any case, and gives the next one. What is not read is given back."""
         waiting = list(claims.held)
@@ -122,10 +145,8 @@ class _Drain:
                 done = _predict(readings, part, progress)
                 is_last = len(part) == len(waiting)
                 goes_on = is_last and not self._over()
-                with self._store.begin() as connection:
-                    n_refused += finish(connection, claims, done)
-                    # the next claim shares the commit
-                    following = self._claim(connection) if goes_on else None
+                refused, following = self._store.write(partial(self._finish, claims, done, goes_on=goes_on))
+                n_refused += refused
                 waiting = waiting[len(part) :]
                 n_read += len(done)
         finally:
@@ -207,5 +228,6 @@ def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> lis
     except Exception as error:
         if len(part) > 1:
             return [pair for held in part for pair in _predict(readings, [held], progress)]
-        log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})
-        return [(part[0], Reading(documents[0].id, stage="predict", code="unexpected", reason=f"reading raised {type(error).__name__}"))]
+        code = "out_of_memory" if isinstance(error, MemoryError) else "unexpected"
+        log.exception("document failed", extra={"stage": "predict", "code": code})
+        return [(part[0], Reading(documents[0].id, stage="predict", code=code, reason=f"reading raised {type(error).__name__}"))]

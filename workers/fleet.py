@@ -20,21 +20,32 @@ from workers.show import words
 MANAGE = Path(__file__).parent.parent / "manage.py"
 # a worker finishes what it has in hand: one drain and one claim
 STOP_S = 30.0
+# a worker that ends within so long of its start has something wrong that a new one would have too
+SHORT_S = 10.0
 
 
 class Fleet:
     """What runs: the worker, and the broker where it is ours."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], broker: EmbeddedBroker | None) -> None:
-        self.worker = worker
-        self._broker = broker
+    def __init__(self, settings: Settings, processes: int | None, broker: EmbeddedBroker | None) -> None:
+        self._settings, self._processes, self._broker = settings, processes, broker
+        self._start()
+
+    def _start(self) -> None:
+        self.worker = start_worker(self._settings, self._processes)
+        self._started_at = time.monotonic()
 
     def check(self) -> None:
-        """Starts a broker that died again. Raises RunError if the worker ended by itself."""
-        if self.worker.poll() is not None:
-            raise RunError(f"The worker ended with exit code {self.worker.returncode}; its reason stands above.")
+        """Starts what died again. Raises RunError where the worker ended as soon as it had started: it would do so again."""
         if self._broker is not None and self._broker.ensure():
             words("The broker had died and was started again.")
+        if self.worker.poll() is None:
+            return
+        if time.monotonic() - self._started_at < SHORT_S:
+            raise RunError(f"The worker ended with exit code {self.worker.returncode}; its reason stands above.")
+        words(f"The worker had ended with exit code {self.worker.returncode} and was started again.")
+        kill_session(self.worker)
+        self._start()
 
 
 @contextmanager
@@ -42,11 +53,11 @@ def fleet(settings: Settings, processes: int | None = None) -> Iterator[Fleet]:
     """Runs the broker, if embedded, and one `worker` with its processes. SIGTERM and SIGHUP end the block as Ctrl-C does."""
     with _signals(), ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker(settings)) if is_embedded(settings) else None
-        worker = start_worker(settings, processes)
+        running = Fleet(settings, processes, broker)
         try:
-            yield Fleet(worker, broker)
+            yield running
         finally:
-            stop_worker(worker)
+            stop_worker(running.worker)
 
 
 @contextmanager
@@ -87,7 +98,11 @@ def stop_worker(worker: subprocess.Popen[bytes]) -> None:
             except KeyboardInterrupt:
                 words("Stopping at once: documents in hand are read again later.")
                 break
-    # its children share the session; a killed parent leaves them behind
+    kill_session(worker)
+    worker.wait()
+
+
+def kill_session(worker: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to all that share the worker's session: a parent that was killed leaves its processes behind."""
     with suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()

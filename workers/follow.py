@@ -48,7 +48,7 @@ def job_rows(connection: Connection, job_id: int | None = None, limit: int = 50)
                 "name": job.name,
                 "pack": job.pack,
                 "student": job.student_id,
-                "state": job.state,
+                "state": "PAUSED" if job.paused_at is not None and job.state not in TERMINAL else job.state,
                 **asdict(count),
                 "adds_up": count.conserved,
                 "submitted": datetime.fromtimestamp(job.submitted_at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
@@ -66,16 +66,16 @@ def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[
     left, count_at = total, 0.0
     while True:
         with store.reading() as connection:
-            state = str(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+            state, paused_at = connection.execute(select(jobs.c.state, jobs.c.paused_at).where(jobs.c.id == job_id)).one()
             if state in TERMINAL or time.monotonic() >= count_at:
                 started = time.monotonic()
                 left = pending(connection, job_id)
                 count_at = time.monotonic() + (time.monotonic() - started) / COUNT_SHARE
         total = max(total, left)  # a submit may still be adding
-        on_progress("read", total - left, total)
+        on_progress("read" if paused_at is None else "paused (python manage.py resume)", total - left, total)
         if state in TERMINAL:
             with store.reading() as connection:
-                return state, counts(connection, job_id)
+                return str(state), counts(connection, job_id)
         check()
         time.sleep(POLL_S)
 

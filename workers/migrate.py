@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from suites.discover import Pack
 from suites.errors import StoreError
+from workers.audit import record
 from workers.store import Store
 from workers.views import refresh_views
 
@@ -40,6 +41,8 @@ def migrate(store: Store, packs: Iterable[Pack]) -> tuple[str | None, str]:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         refresh_views(connection, packs)
+        if before != newest():
+            record(connection, "migrate", f"schema {newest()}", {"before": before or "none"})
         return before, newest()
 
 

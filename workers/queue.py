@@ -17,7 +17,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Row, ScalarSelect, Table, case, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, ScalarSelect, Table, bindparam, case, delete, func, insert, select, update
 
 from suites.types import Finding
 from workers.bulk import among, insert_rows, listed
@@ -37,6 +37,7 @@ FEW = 16
 _ANSWER = tuple(f.name for f in fields(Finding))
 _FINDING_COLUMNS = tuple(findings.c[name] for name in ("document_id", "student_id", *_ANSWER))
 _READING_COLUMNS = tuple(readings.c[name] for name in ("document_id", "student_id", "job_id", "epoch", "n_findings", "read_at"))
+_EPOCHS = select(readings.c.document_id, readings.c.epoch).where(readings.c.student_id == bindparam("student"), among(readings.c.document_id, "ids"))
 _answer: attrgetter[tuple[Any, ...]] = attrgetter(*_ANSWER)
 
 
@@ -49,6 +50,7 @@ class Claim:
     attempts: int
     document_id: int
     text: str
+    key_id: int | None = None  # data key that the text is still sealed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def claim(connection: Connection, owner: str, limit: int, lease_s: float, withou
     taken = connection.execute(TAKE, {"ids": ids, "holder": owner, "lease_s": lease_s}).all()
     by_document = {document_id: (work_id, epoch, attempts) for work_id, epoch, attempts, document_id in taken}
     bodies = connection.execute(BODIES, {"ids": listed(by_document)})
-    held = tuple(Claim(*by_document[document_id], document_id, text) for document_id, text in bodies)
+    held = tuple(Claim(*by_document[document_id], document_id, text, key_id) for document_id, text, key_id in bodies)
     return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held)
 
 
@@ -138,8 +140,17 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     connection.execute(NO_MESSAGE, {"job": job})
     refused = len(done) - len(ours)
     if refused:
+        refused -= _written(connection, student, [c for c, _ in done if c.work_id not in ended_at])
+    if refused:
         connection.execute(update(jobs).where(jobs.c.id == job).values(n_refused=jobs.c.n_refused + refused))
     return refused
+
+
+def _written(connection: Connection, student_id: str, held: Sequence[Claim]) -> int:
+    """How many of these claims we have finished ourselves, by a commit whose answer was lost."""
+    epochs = {c.document_id: c.epoch for c in held}
+    found = connection.execute(_EPOCHS, {"student": student_id, "ids": listed(epochs)})
+    return sum(epoch == epochs[document_id] for document_id, epoch in found)
 
 
 def _held(held: Iterable[Claim]) -> str:
@@ -206,7 +217,7 @@ def lock_job(connection: Connection, job_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A job in numbers. seen = accepted + duplicate + rejected; accepted = done + failed + cancelled + pending."""
+    """A job in numbers. seen = accepted + duplicate + rejected; accepted = done + failed + cancelled + erased + pending."""
 
     seen: int
     accepted: int
@@ -215,6 +226,7 @@ class Counts:
     done: int
     failed: int
     cancelled: int
+    erased: int
     pending: int
     refused: int
     findings: int
@@ -222,7 +234,8 @@ class Counts:
     @property
     def conserved(self) -> bool:
         """Whether both laws hold."""
-        return self.seen == self.accepted + self.duplicate + self.rejected and self.accepted == self.done + self.failed + self.cancelled + self.pending
+        ended = self.done + self.failed + self.cancelled + self.erased
+        return self.seen == self.accepted + self.duplicate + self.rejected and self.accepted == ended + self.pending
 
 
 def counts(connection: Connection, job_id: int) -> Counts:
@@ -243,6 +256,7 @@ def counts(connection: Connection, job_id: int) -> Counts:
             number(readings).label("done"),
             number(failures).label("failed"),
             jobs.c.n_cancelled.label("cancelled"),
+            jobs.c.n_erased.label("erased"),
             number(work).label("pending"),
             jobs.c.n_refused.label("refused"),
             total(readings.c.n_findings).label("findings"),
@@ -260,16 +274,42 @@ def cancel(connection: Connection, job_id: int) -> int:
     """Gives up the job's waiting and claimed documents; a claim in flight meets the fence. Gives their number."""
     lock_job(connection, job_id)
     gone = connection.execute(delete(work).where(work.c.job_id == job_id)).rowcount
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), n_cancelled=jobs.c.n_cancelled + gone))
+    connection.execute(
+        update(jobs).where(jobs.c.id == job_id).values(state="CANCELLED", finished_at=now_s(), paused_at=None, n_cancelled=jobs.c.n_cancelled + gone)
+    )
     return gone
+
+
+def pause(connection: Connection, job_id: int) -> int:
+    """Sets the job's documents aside until `resume`, also those that are being read: a claim in flight meets the fence. Gives their number."""
+    lock_job(connection, job_id)
+    aside = update(work).where(work.c.job_id == job_id, work.c.state != "paused")
+    n_aside = connection.execute(aside.values(state="paused", owner=None, lease_until=None, epoch=work.c.epoch + 1)).rowcount
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(paused_at=now_s()))
+    return n_aside
+
+
+def resume(connection: Connection, job_id: int) -> int:
+    """Lets a paused job's documents be read again. Gives their number."""
+    lock_job(connection, job_id)
+    n_ready = connection.execute(update(work).where(work.c.job_id == job_id, work.c.state == "paused").values(state="ready")).rowcount
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(paused_at=None))
+    return n_ready
+
+
+def waiting_state(connection: Connection, job_id: int) -> str:
+    """The state of new work of a job whose lock is held: a paused job's documents wait until it is resumed."""
+    paused_at = connection.execute(select(jobs.c.paused_at).where(jobs.c.id == job_id)).scalar_one()
+    return "ready" if paused_at is None else "paused"
 
 
 def retry(connection: Connection, job_id: int) -> int:
     """Makes work of the job's failed documents again. Gives their number."""
     lock_job(connection, job_id)
+    waits = waiting_state(connection, job_id)
     failed = connection.execute(delete(failures).where(failures.c.job_id == job_id).returning(failures.c.document_id, failures.c.student_id)).all()
     if failed:
-        connection.execute(insert(work), [{"job_id": job_id, "document_id": f.document_id, "student_id": f.student_id} for f in failed])
+        connection.execute(insert(work), [{"job_id": job_id, "document_id": f.document_id, "student_id": f.student_id, "state": waits} for f in failed])
         state = case((jobs.c.state == "OPEN", "OPEN"), else_="RUNNING")  # a submit in progress goes on
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=None))
     return len(failed)

@@ -7,13 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from suites.errors import SettingsError
 
 PREFIX = "STILLHOUSE_"
 FILE = Path(__file__).parent.parent / "settings.toml"
+TLS_SCHEMES = ("rediss://", "amqps://")
 
 
 class _Section(BaseModel):
@@ -22,10 +24,28 @@ class _Section(BaseModel):
 
 class StoreSettings(_Section):
     url: str = "sqlite:///var/stillhouse.db"
+    ca_file: str = ""
+
+    @model_validator(mode="after")
+    def _tls_is_said_once(self) -> StoreSettings:
+        if self.ca_file and not self.url.startswith("postgresql"):
+            raise ValueError("ca_file is set, but url is not postgresql://. Change url, or leave ca_file out")
+        if self.ca_file and any(name in self.url for name in ("sslmode=", "sslrootcert=")):
+            raise ValueError("ca_file is set, and url holds sslmode or sslrootcert. Take them out of url: with a ca_file the server is always checked")
+        return self
 
 
 class BrokerSettings(_Section):
     url: str = "embedded"
+    ca_file: str = ""
+
+    @model_validator(mode="after")
+    def _tls_is_checked(self) -> BrokerSettings:
+        if self.ca_file and not self.url.startswith(TLS_SCHEMES):
+            raise ValueError("ca_file is set, but url is neither rediss:// nor amqps://: nothing would be encrypted. Change url, or leave ca_file out")
+        if self.url.startswith(TLS_SCHEMES) and "ssl_" in self.url.partition("?")[2]:
+            raise ValueError("url may hold no ssl_ options: they could switch the check of the server's certificate off. Give its authority as ca_file")
+        return self
 
 
 class StudentsSettings(_Section):
@@ -46,17 +66,29 @@ class WorkerSettings(_Section):
     chunk: int = Field(default=100, ge=1)
     lease_s: float = Field(default=60.0, gt=0)
     sweep_s: float = Field(default=5.0, gt=0)
+    poll_s: float = Field(default=1.0, gt=0)
     max_attempts: int = Field(default=4, ge=1)
     stall_s: float = Field(default=45.0, gt=0)
+    memory_mb: int = Field(default=4096, ge=0)
 
 
 class IngestSettings(_Section):
     chunk: int = Field(default=500, ge=1)
+    same_id: Literal["version", "reject"] = "version"
+    high_water: int = Field(default=2_000_000, ge=0)
+    reserve_mb: int = Field(default=500, ge=0)
 
 
 class InferenceSettings(_Section):
     engine: Literal["auto", "int8", "bf16", "f32"] = "auto"
     cache: int = Field(default=50_000, ge=0)
+
+
+class PrivacySettings(_Section):
+    encrypt: bool = False
+    key_file: str = ""
+    key: SecretStr = SecretStr("")
+    keep_days: int = Field(default=0, ge=0)
 
 
 class RuntimeSettings(_Section):
@@ -76,7 +108,16 @@ class Settings(_Section):
     worker: WorkerSettings = WorkerSettings()
     ingest: IngestSettings = IngestSettings()
     inference: InferenceSettings = InferenceSettings()
+    privacy: PrivacySettings = PrivacySettings()
     runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _ca_files_are_there(self) -> Settings:
+        """Else the first connection would fail, with an error that names no setting."""
+        for name, file in (("store", self.store.ca_file), ("broker", self.broker.ca_file)):
+            if file and not (self.home / file).is_file():
+                raise ValueError(f"{name}.ca_file: {self.home / file} not found. Expected a PEM file with the certificates of authorities")
+        return self
 
     @property
     def students_folder(self) -> Path:
@@ -85,6 +126,11 @@ class Settings(_Section):
     @property
     def runtime_folder(self) -> Path:
         return self.home / self.runtime.folder
+
+    @property
+    def key_file(self) -> Path | None:
+        """The file that holds the master key; None: none is named."""
+        return self.home / self.privacy.key_file if self.privacy.key_file else None
 
     @property
     def pack_folders(self) -> tuple[Path, ...]:
@@ -96,11 +142,19 @@ class Settings(_Section):
 
     @property
     def store_url(self) -> str:
-        """The store's URL, a relative SQLite file made absolute."""
+        """The store's URL, a relative SQLite file made absolute; with a `ca_file` the server's certificate and name are checked."""
         kind, _, name = self.store.url.partition(":///")
         if kind == "sqlite" and name and not name.startswith("/"):
             return f"sqlite:///{self.home / name}"
-        return self.store.url
+        if not self.store.ca_file:
+            return self.store.url
+        joint = "&" if "?" in self.store.url else "?"
+        return f"{self.store.url}{joint}sslmode=verify-full&sslrootcert={quote(str(self.home / self.store.ca_file))}"
+
+    @property
+    def broker_ca_file(self) -> Path | None:
+        """The authorities that the broker's certificate may come from; None: those of the system."""
+        return self.home / self.broker.ca_file if self.broker.ca_file else None
 
     @property
     def n_processes(self) -> int:
@@ -114,11 +168,17 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] = os.envi
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
         raise SettingsError(f"{path} not found, or a folder. Restore settings.toml, or set {PREFIX}SETTINGS to another file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}. Let this user read it, or set {PREFIX}SETTINGS to another file.") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError, an integer of too many digits, and nesting without end
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    _require_sections(raw, str(path))
+    if raw.get("privacy", {}).get("key"):
+        raise SettingsError(f"{path}: privacy.key: the master key does not lie in the settings. Give a key_file, or {PREFIX}PRIVACY__KEY in the environment.")
     for name, value in environ.items():
         section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
         if name.startswith(PREFIX) and separator:
+            _require_sections({section: {}}, name)
             raw.setdefault(section, {})[key] = _parsed(value, Settings.model_fields.get(section), key)
     try:
         return Settings(home=path.resolve().parent, **raw)
@@ -126,6 +186,13 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] = os.envi
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"Setting {place}: {first['msg']}. See {path} and {PREFIX}* in the environment.") from None
+
+
+def _require_sections(raw: Mapping[str, object], where: str) -> None:
+    """Raises SettingsError where a section is none, or is `home`, which is no setting."""
+    for section, values in raw.items():
+        if section == "home" or not isinstance(values, dict):
+            raise SettingsError(f"{where}: Setting {section[:40]}: not a section. Settings stand in sections, as [store] url; settings.toml holds them all.")
 
 
 def _parsed(value: str, section: Any, key: str) -> Any:

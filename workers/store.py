@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +18,15 @@ from suites.errors import SettingsError, StoreError
 # versions with the WAL-reset defect corrupt a database that several connections write: sqlite.org/wal.html#walresetbug
 SAFE_SQLITE = ((3, 51, 3),)
 BUSY_MS = 30_000
+# a server that restarts is back in seconds; all waits together are well within a lease and the watchdog's time
+RETRIES_S = (0.1, 0.3, 1.0, 2.0, 4.0)
+# codes of errors that pass: no connection, server starting or stopping, deadlock, serialisation, a lock that is held
+TRANSIENT = frozenset(
+    f"store_{code}" for code in ("operationalerror", "57p01", "57p02", "57p03", "08000", "08003", "08006", "40001", "40p01", "55p03", "53300", "sqlite_busy")
+)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Store:
@@ -38,11 +49,34 @@ class Store:
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None for a server, and for a store in memory."""
+        name = self.engine.url.database
+        return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back on an error. Raises StoreError."""
         with _translated(), self.engine.begin() as connection:
             yield connection
+
+    def write(self, step: Callable[[Connection], T]) -> T:
+        """One transaction like `begin`, done again where the database was away or another transaction stood in the way. Raises StoreError.
+
+        A step may run more than once, also after a commit whose answer was lost: it must find out what is done already.
+        """
+        for wait_s in RETRIES_S:
+            try:
+                with self.begin() as connection:
+                    return step(connection)
+            except StoreError as error:
+                if error.code not in TRANSIENT:
+                    raise
+                log.warning("the database was away or busy, trying again", extra={"code": error.code, "seconds": wait_s})
+                time.sleep(wait_s)
+        with self.begin() as connection:
+            return step(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -14,13 +14,19 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
+from workers.audit import record
 from workers.bulk import among, insert_rows, listed
-from workers.ingest import Source, read_paths
+from workers.ingest import ReadOptions, Source, read_paths
 from workers.ingest.rows import Incoming, Reject
-from workers.queue import lock_job
+from workers.keys import Keys, Sealing
+from workers.pressure import NO_PRESSURE, Pressure
+from workers.queue import lock_job, waiting_state
+from workers.reject_rate import RejectRate
+from workers.same_id import without_conflicts
 from workers.store import Store, insert_new
 from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
+from workers.tombstones import refused, reject, share
 from workers.views import refresh_views
 
 _WORK_COLUMNS = tuple(work.c[name] for name in ("job_id", "document_id", "student_id", "state", "epoch", "attempts", "n_lost"))
@@ -28,7 +34,7 @@ COUNTED = ("seen", "accepted", "duplicate", "rejected")
 
 # One statement for a chunk, which gives the ids that it made. What another submit has just stored is left out: on PostgreSQL
 # this waits for the other's end, and the next statement sees its rows
-_DESCRIBED = "INSERT INTO documents (pack, key, content_sha256, n_chars, meta, received_at) SELECT CAST(:pack AS varchar),"
+_DESCRIBED = "INSERT INTO documents (pack, job_id, key, content_sha256, n_chars, meta, received_at) SELECT CAST(:pack AS varchar), CAST(:job AS bigint),"
 _GIVING = "ON CONFLICT DO NOTHING RETURNING id, key, content_sha256"
 _NEW_DOCUMENTS = {
     "sqlite": text(f"{_DESCRIBED} value ->> 0, value ->> 1, value ->> 2, value ->> 3, unixepoch('subsec') FROM json_each(:rows) WHERE true {_GIVING}"),
@@ -43,8 +49,8 @@ _TAKEN = {
     for table in (readings, failures, work)
 }
 
-# (label of the file, rows seen so far)
-OnRows = Callable[[str, int], None]
+# (label of the file, or None while the workers are waited for; rows seen so far)
+OnRows = Callable[[str | None, int], None]
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ def job_name(pack: Pack, student_id: str, paths: Sequence[Path]) -> str:
     return f"{pack.name}-{student_id.rpartition('-')[2][:6]}-{digest[:8]}"
 
 
-def _no_rows(label: str, n_rows: int) -> None:
+def _no_rows(label: str | None, n_rows: int) -> None:
     """Shows nothing."""
 
 
@@ -86,9 +92,20 @@ def submit(
     chunk: int,
     ring: Callable[[int], object],
     on_rows: OnRows = _no_rows,
+    pressure: Pressure = NO_PRESSURE,
+    keys: Keys | None = None,
+    allow_erased: bool = False,
+    options: ReadOptions | None = None,
+    same_id: str = "version",
+    max_reject_rate: float | None = None,
 ) -> Submitted:
-    """Stores the documents of `paths` and their work; rings once a chunk, so reading starts while storing goes on."""
-    rows = _stream(read_paths(paths, pack.manifest.text.max_chars))
+    """Stores the documents of `paths` and their work; rings once a chunk, so reading starts while storing goes on.
+
+    With `keys` of settings that encrypt, documents are sealed. With `allow_erased` those that a purge erased are taken in again.
+    """
+    keys = keys or Keys()
+    rate = RejectRate(max_reject_rate)
+    rows = _stream(read_paths(paths, options or pack.manifest.text.max_chars))
     first = next(rows, None)
     if first is None:
         raise UsageError(f"Nothing to submit in {', '.join(map(str, paths))}: the folder holds no files.")
@@ -97,13 +114,20 @@ def submit(
         register_student(connection, pack, student_id)
         refresh_views(connection, [pack])
         done = Submitted(*_open_job(connection, pack, student_id, name or job_name(pack, student_id, paths)))
+        record(connection, "submit", f"job {done.job_id}", {"pack": pack.name, "student": student_id} | ({"allow_erased": "yes"} if allow_erased else {}))
     source_ids: dict[Source, int] = {}
     rings = True
     while batch := list(islice(rows, chunk)):
+        pressure.hold(store, lambda n_waiting: on_rows(None, done.seen))
         with store.begin() as connection:
+            share(connection)
             _require_open(connection, done.job_id)
-            _store_chunk(connection, pack.name, student_id, done, source_ids, batch)
+            sealing = keys.sealing(connection, done.job_id)
+            if same_id == "reject":
+                batch = without_conflicts(connection, pack.name, batch, sealing.digests)
+            _store_chunk(connection, pack.name, student_id, done, source_ids, _without_erased(connection, sealing, pack.name, batch, allow_erased), sealing)
         on_rows(batch[-1][0].label, done.seen)
+        rate.check(done.job_id, batch)
         # a broker out of reach costs seconds a ring: after the first miss only the last ring is tried
         rings = rings and ring(done.job_id) is not False
     with store.begin() as connection:
@@ -149,10 +173,18 @@ def _open_source(connection: Connection, job_id: int, source: Source) -> int:
 Chunk = Sequence[tuple[Source, Incoming | Reject | None]]
 
 
-def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submitted, source_ids: dict[Source, int], batch: Chunk) -> None:
+def _without_erased(connection: Connection, sealing: Sealing, pack: str, batch: Chunk, allow: bool) -> Chunk:
+    """The chunk with rejects in place of documents that were erased."""
+    places = [i for i, (_, row) in enumerate(batch) if isinstance(row, Incoming)]
+    erased = refused(connection, sealing, pack, [row for _, row in batch if isinstance(row, Incoming)], allow=allow)
+    gone = {places[i] for i in erased}
+    return [(source, reject(row) if i in gone and isinstance(row, Incoming) else row) for i, (source, row) in enumerate(batch)] if gone else batch
+
+
+def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submitted, source_ids: dict[Source, int], batch: Chunk, sealing: Sealing) -> None:
     """Stores one chunk of rows, of however many files, and counts it per file and in all."""
     incoming = [(source, row) for source, row in batch if isinstance(row, Incoming)]
-    ids, old = _store_documents(connection, pack, [row for _, row in incoming])
+    ids, old = _store_documents(connection, pack, done.job_id, [row for _, row in incoming], sealing)
     taken = _taken(connection, student_id, old)  # a new document was never read
     new: dict[int, Source] = {}
     per_source: dict[Source, Counter[str]] = {source: Counter() for source, _ in batch}
@@ -169,7 +201,8 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
         else:
             new[document_id] = source
             per_source[source]["accepted"] += 1
-    insert_rows(connection, _WORK_COLUMNS, [(done.job_id, document_id, student_id, "ready", 0, 0, 0) for document_id in new])
+    waits = waiting_state(connection, done.job_id)
+    insert_rows(connection, _WORK_COLUMNS, [(done.job_id, document_id, student_id, waits, 0, 0, 0) for document_id in new])
     for source, count in per_source.items():
         count["rejected"] = len(bad[source])
         count["seen"] = sum(count.values())
@@ -186,19 +219,28 @@ def _store_chunk(connection: Connection, pack: str, student_id: str, done: Submi
             setattr(done, n, getattr(done, n) + count[n])
 
 
-def _store_documents(connection: Connection, pack: str, incoming: Sequence[Incoming]) -> tuple[list[int], set[int]]:
+def _store_documents(connection: Connection, pack: str, job_id: int, incoming: Sequence[Incoming], sealing: Sealing) -> tuple[list[int], set[int]]:
     """The document's id of each row, and the ids that were there before; new ones are stored with their text, equal rows share one."""
     if not incoming:
         return [], set()
-    keys = [(row.key, _sha256(row.text)) for row in incoming]
+    keys = [(row.key, sealing.digest(row.text)) for row in incoming]
     rows = dict(zip(keys, incoming, strict=True))
-    described = [(key, sha256, len(row.text), json.dumps(dict(row.meta))) for (key, sha256), row in rows.items()]
-    stored = connection.execute(_NEW_DOCUMENTS[connection.dialect.name], {"pack": pack, "rows": listed(described)})
-    ids = {(key, sha256): document_id for document_id, key, sha256 in stored}
-    insert_rows(connection, (texts.c.document_id, texts.c.text), [(document_id, rows[key].text) for key, document_id in ids.items()])
-    old = _known(connection, pack, [key for key in rows if key not in ids])
+    old = _known_otherwise(connection, pack, rows, sealing)
+    meta = {key: json.dumps(dict(row.meta)) for key, row in rows.items() if key not in old}
+    described = [(*key, len(rows[key].text), "{}" if sealing.key else told) for key, told in meta.items()]
+    stored = connection.execute(_NEW_DOCUMENTS[connection.dialect.name], {"pack": pack, "job": job_id, "rows": listed(described)})
+    ids = {(key, digest): document_id for document_id, key, digest in stored}
+    bodies = [(i, sealing.body(i, pack, key[1], rows[key].text, meta[key]), sealing.key_id) for key, i in ids.items()]
+    insert_rows(connection, (texts.c.document_id, texts.c.text, texts.c.key_id), bodies)
+    old |= _known(connection, pack, [key for key in rows if key not in ids and key not in old])
     ids |= old
     return [ids[k] for k in keys], set(old.values())
+
+
+def _known_otherwise(connection: Connection, pack: str, rows: Mapping[tuple[str, str], Incoming], sealing: Sealing) -> dict[tuple[str, str], int]:
+    """Those that are stored under another digest, from before encryption was switched on or off."""
+    others = {(key, other): (key, digest) for (key, digest), row in rows.items() if sealing.mixed for other in sealing.digests(row.text) if other != digest}
+    return {others[other]: document_id for other, document_id in _known(connection, pack, list(others)).items()}
 
 
 def _known(connection: Connection, pack: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -216,7 +258,3 @@ def _taken(connection: Connection, student_id: str, ids: Collection[int]) -> dic
     for name, statement in _TAKEN.items() if ids else ():
         taken |= dict.fromkeys(connection.execute(statement, {"student": student_id, "ids": listed(ids)}).scalars(), name)
     return taken
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

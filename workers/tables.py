@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, false
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, false, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -58,7 +58,9 @@ jobs = Table(
     Column("finished_at", Double, comment="when the last document was done"),
     Column("n_cancelled", Integer, nullable=False, default=0, comment="documents given up by cancel"),
     Column("n_refused", Integer, nullable=False, default=0, comment="writes of lapsed claims that the fence refused"),
-    Column("message", Text, comment="why its documents wait, when a student or pack cannot be used"),
+    Column("n_erased", Integer, nullable=False, server_default="0", comment="documents erased by purge, whatever had become of them"),
+    Column("message", Text, comment="why its documents wait, when a student or pack cannot be used; or which law of conservation does not hold"),
+    Column("paused_at", Double, comment="when it was paused, database clock; NULL: it is not paused"),
     comment="what users submitted",
 )
 
@@ -96,10 +98,12 @@ documents = Table(
     Column("id", Key, primary_key=True, comment="number of the document"),
     Column("pack", String(40), nullable=False, comment="pack it was submitted to"),
     Column("key", String(255), nullable=False, comment="its id as submitted, or file and row"),
-    Column("content_sha256", String(64), nullable=False, comment="SHA-256 of the text in UTF-8"),
+    Column("content_sha256", String(64), nullable=False, comment="SHA-256 of the text in UTF-8; of a sealed text HMAC-SHA-256 under the store's index key"),
     Column("n_chars", Integer, nullable=False, comment="length of the text in code points"),
-    Column("meta", JSON, nullable=False, comment="metadata as submitted"),
+    Column("meta", JSON, nullable=False, comment="metadata as submitted; empty where the text is sealed: they lie sealed with it"),
     Column("received_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    # no foreign key: jobs are never deleted, and a check of every row would slow the submit down
+    Column("job_id", Key, comment="job that brought it; NULL: brought by a job of former versions that has no reading of it"),
     UniqueConstraint("pack", "key", "content_sha256"),
     comment="documents without their text",
 )
@@ -108,8 +112,44 @@ texts = Table(
     "texts",
     metadata,
     _key("documents", "document", primary_key=True),
-    Column("text", Text, nullable=False, comment="the document's text; analysts have no right to read this table"),
+    Column("text", Text, nullable=False, comment="the document's text, or in base64 what it is sealed to; analysts have no right to read this table"),
+    Column("key_id", Key, comment="data key that it is sealed with; NULL: it lies in clear"),
+    Index("ix_texts_key_id", "key_id", sqlite_where=text("key_id IS NOT NULL"), postgresql_where=text("key_id IS NOT NULL")),
     comment="the texts, apart from all else",
+)
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True, comment="number; 0: the index key, which names contents and erased documents"),
+    Column("job_id", Key, ForeignKey("jobs.id"), index=True, comment="job whose documents are sealed with it; NULL: the index key"),
+    Column("wrapped", String(88), comment="the key in base64, wrapped by the master key; NULL: destroyed"),
+    Column("master_id", String(16), comment="which master key wraps it; NULL: none, the store is not encrypted"),
+    Column("made_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("destroyed_at", Double, comment="when it was destroyed, and what was sealed with it for good"),
+    comment="the keys of an encrypted store, wrapped by the master key, which lies elsewhere",
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", String(64), primary_key=True, comment="HMAC-SHA-256 of pack, id and content, or of pack and id alone, under the store's index key"),
+    Column("erasure_id", Key, nullable=False, comment="erasure that laid it"),
+    comment="documents that were erased and are not taken in again",
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number of the certificate"),
+    Column("scope", Text, nullable=False, comment="what was to be erased, as JSON; a document's id as a digest"),
+    Column("begun_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("finished_at", Double, comment="when the last row was erased; NULL: interrupted, the same purge goes on with it"),
+    Column("erased", Text, nullable=False, comment="rows erased by table, as JSON"),
+    Column("keys_destroyed", Text, nullable=False, comment="data keys destroyed, each with the master key that wrapped it, as JSON"),
+    Column("remains", Text, nullable=False, comment="where copies may still lie, as JSON"),
+    Column("sha256", String(64), comment="SHA-256 of the certificate's content"),
+    comment="certificates of purges; no text and no id of a document in them",
 )
 
 students = Table(
@@ -129,8 +169,8 @@ work = Table(
     _key("jobs", "job"),
     _key("documents", "document to be read"),
     Column("student_id", String(80), nullable=False, comment="student to read it"),
-    Column("state", String(10), nullable=False, default="ready", comment="ready or leased"),
-    Column("epoch", Integer, nullable=False, default=0, comment="fence: rises with every claim and every lapse"),
+    Column("state", String(10), nullable=False, default="ready", comment="ready, leased, or paused with its job"),
+    Column("epoch", Integer, nullable=False, default=0, comment="fence: rises with every claim, every lapse and every pause"),
     Column("attempts", Integer, nullable=False, default=0, comment="claims so far"),
     Column("n_lost", Integer, nullable=False, default=0, comment="claims that lapsed: a lost document is read alone"),
     Column("owner", String(80), comment="process that holds the claim"),
@@ -139,6 +179,8 @@ work = Table(
     # the oldest that nobody holds, of all jobs and of one: whatever is asked of a queue is the first entry of a range, never a sort
     Index("ix_work_state_n_lost_id", "state", "n_lost", "id"),
     Index("ix_work_job_id_state_n_lost_id", "job_id", "state", "n_lost", "id"),
+    # SQLite gives the highest id again once its row is gone: a claim of a cancelled document would pass the fence of another's row
+    sqlite_autoincrement=True,
     comment="documents that still have to be read; a row goes when its findings are written",
 )
 
@@ -183,7 +225,7 @@ failures = Table(
     _key("jobs", "job", index=True),
     Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document that could not be read"),
     Column("student_id", String(80), nullable=False, comment="student that should have read it"),
-    Column("stage", String(20), nullable=False, comment="where it failed: clean, rules, refine, predict (anywhere else in reading), worker (claims lapsed)"),
+    Column("stage", String(20), nullable=False, comment="where it failed: open (seal), clean, rules, refine, predict (elsewhere), worker (claims lapsed)"),
     Column("code", String(40), nullable=False, comment="what went wrong, machine-readable"),
     Column("reason", Text, nullable=False, comment="what went wrong, without text"),
     Column("attempts", Integer, nullable=False, comment="attempts made"),
@@ -198,4 +240,18 @@ views = Table(
     Column("name", String(80), primary_key=True, comment="name of a generated view"),
     Column("sha256", String(64), nullable=False, comment="SHA-256 of its definition, so that it is made anew only when a pack changed"),
     comment="generated views and their versions",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=False, comment="number: one more than the row before"),
+    Column("at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("actor", String(200), nullable=False, comment="user of the operating system and, on PostgreSQL, of the database"),
+    Column("action", String(20), nullable=False, comment="what was done"),
+    Column("subject", String(200), nullable=False, comment="to what: a job, a pack, a student"),
+    Column("detail", Text, nullable=False, comment="more of it as JSON, without text"),
+    Column("prev_hash", String(64), nullable=False, comment="hash of the row before; zeros in the first"),
+    Column("hash", String(64), nullable=False, comment="SHA-256 over all other columns: the chain of who did what"),
+    comment="who did what, a row an act; rows are added, never changed or removed",
 )

@@ -7,84 +7,49 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from functools import cache
 from types import FrameType
 from typing import Any
 
 from billiard.process import active_children
-from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready, worker_shutting_down
 
 from suites.errors import StillhouseError
 from workers.app import app
 from workers.bell import ring
+from workers.hardening import bound_memory, end_before_others
 from workers.logs import log_to_stderr
-from workers.queue import next_job, settle, sweep
-from workers.settings import Settings, load_settings
-from workers.store import Store
+from workers.reader import Reader
+from workers.settings import load_settings
+from workers.sweeper import sweep_until
+from workers.watch import Watch
 
 log = logging.getLogger(__name__)
-
-# a call claims for so long, then rings for the rest and returns: the broker sees short calls only
-DRAIN_S = 10.0
 
 STOP_SIGNAL = signal.SIGUSR2
 
 _stopping = threading.Event()
-_store: Store | None = None
 
 
-def _open(settings: Settings) -> Store:
-    """This process's store, opened on first use."""
-    global _store
-    if _store is None:
-        _store = Store(settings.store_url)
-    return _store
+@cache
+def _reader() -> Reader:
+    """This process's reader."""
+    return Reader(load_settings(), _stopping, ring)
 
 
 @app.task(name="workers.tasks.wake")
 def wake(job_id: int) -> None:
     """Reads whatever waits. The id only says why the bell rang: SQL decides what is read."""
-    from workers.drain import drain  # the parent, which reads nothing, does not load what reading takes
-
-    settings = load_settings()
+    if type(job_id) is not int or job_id < 1:  # nobody of ours rings so
+        log.warning("message dropped", extra={"code": "foreign_message"})
+        return
     try:
-        store = _open(settings)
-        with store.reading() as connection:
-            more = next_job(connection, explained=False)
-        if more is not None:
-            ring(more)  # wakes the next process, which wakes the next: all read when much waits
-        drained = drain(store, settings, budget_s=DRAIN_S, stop=_stopping.is_set)
+        more = _reader().read(explained=True)
     except StillhouseError as error:
         log.error("wake ended", extra={"code": error.code, "error": error.message})
         return
-    if not drained.empty and not _stopping.is_set():
+    if more and not _stopping.is_set():
         ring(job_id)
-
-
-def sweep_once(store: Store, settings: Settings) -> None:
-    """One round of the sweep: lapsed claims, ended jobs, and a ring if anything waits."""
-    with store.begin() as connection:
-        n_swept = sweep(connection, settings.worker.max_attempts)
-        settle(connection)
-        waiting = next_job(connection, explained=True)
-    if n_swept:
-        log.warning("claims lapsed", extra={"n_swept": n_swept})
-    if waiting is not None:
-        ring(waiting)
-
-
-def _sweep_for_ever(settings: Settings) -> None:
-    """The sweep, in every worker's parent: idempotent, so any number may run."""
-    store = Store(settings.store_url)
-    wait_s = 0.0  # at once: documents that waited for a worker wait no longer
-    while not _stopping.wait(wait_s):
-        wait_s = settings.worker.sweep_s
-        try:
-            sweep_once(store, settings)
-        except StillhouseError as error:
-            log.warning("sweep failed, trying again", extra={"code": error.code, "error": error.message})
-        except Exception:  # without the sweep nothing is recovered: it goes on whatever happens
-            log.exception("sweep failed, trying again")
-    store.close()
 
 
 @setup_logging.connect
@@ -93,8 +58,9 @@ def _logging(loglevel: int = logging.WARNING, **_: Any) -> None:
 
 
 @worker_ready.connect
-def _parent_ready(**_: Any) -> None:
-    threading.Thread(target=_sweep_for_ever, args=(load_settings(),), daemon=True, name="sweep").start()
+def _parent_ready(sender: Any, **_: Any) -> None:
+    watch = Watch(sender.pool.num_processes)
+    threading.Thread(target=sweep_until, args=(_stopping, load_settings(), ring, watch.look), daemon=True, name="sweep").start()
     log.info("worker ready")
 
 
@@ -107,11 +73,26 @@ def _parent_stopping(**_: Any) -> None:
             os.kill(child.pid, STOP_SIGNAL)
 
 
+def was_stopped() -> bool:
+    """Whether this worker was told to stop."""
+    return _stopping.is_set()
+
+
 @worker_process_init.connect
 def _child_ready(**_: Any) -> None:
+    end_before_others()
     log_to_stderr(logging.WARNING)
 
     def stop(signum: int, frame: FrameType | None) -> None:
         _stopping.set()  # a flag only: an exception here could strike inside a commit
 
     signal.signal(STOP_SIGNAL, stop)
+    bound_memory(load_settings().worker.memory_mb)
+    _reader().ask_beside(load_settings().worker.sweep_s)  # the way out while the broker is away: it need not ask often
+
+
+@worker_process_shutdown.connect
+def _child_stopping(**_: Any) -> None:
+    """The process ends after this: what it reads without having been rung for is finished, and the rest given back."""
+    _stopping.set()
+    _reader().join()

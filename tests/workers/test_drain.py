@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from sqlalchemy import event, select, update
 from pipelines.predict import Reading
 from suites.discover import Pack
 from suites.types import Document
-from workers import queue, tasks
+from workers import queue, reader
 from workers.drain import drain
 from workers.queue import claim, counts, next_job
-from workers.settings import Settings, load_settings
+from workers.settings import Settings, StoreSettings, load_settings
 from workers.store import Store
 from workers.submit import submit
+from workers.sweeper import sweep_once
 from workers.tables import jobs, work
 
 from .conftest import write_documents
@@ -97,13 +99,11 @@ def test_the_bell_is_not_rung_for_what_cannot_be_read(
     bad = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 5))
     read(store, settings, broken)
     rung: list[int] = []
-    monkeypatch.setattr(tasks, "_store", store)
-    monkeypatch.setattr(tasks, "load_settings", lambda: settings)
-    monkeypatch.setattr(tasks, "ring", rung.append)
     monkeypatch.setattr("workers.drain.predictor", lambda settings, pack, student, n_threads: broken(pack, student))
-    tasks.wake(bad)
+    there = settings.model_copy(update={"store": StoreSettings(url=store.engine.url.render_as_string(hide_password=False))})
+    reader.Reader(there, threading.Event(), rung.append).read(explained=True)
     assert rung == []
-    tasks.sweep_once(store, settings)
+    sweep_once(store, settings, rung.append)
     assert rung == [bad]
     good = sent(store, toy_pack, OTHER, write_documents(tmp_path / "b.jsonl", 5))
     with store.reading() as connection:

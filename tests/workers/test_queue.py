@@ -133,11 +133,11 @@ def test_a_submit_does_not_hold_up_those_that_write(store: Store, job: int) -> N
 
 
 def test_finishing_twice_changes_nothing(store: Store, job: int) -> None:
-    """A commit whose answer was lost may be repeated: the second finds nothing of ours."""
+    """A commit whose answer was lost may be repeated: the second finds all done, by this very claim, and that is no refusal."""
     claims = take(store)
     assert claims is not None
     assert end(store, claims) == 0
-    assert end(store, claims) == 10
+    assert end(store, claims) == 0
     assert n_rows(store, findings) == 10
 
 

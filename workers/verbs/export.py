@@ -23,9 +23,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> object:
+    from workers.audit import record_alone
     from workers.export import export
+    from workers.store import Store
 
     pack = find_pack(options.pack, settings.pack_folders)
+    store = Store(settings.store_url)
+    record_alone(store, "export", f"pack {pack.name}", {"what": options.what, "file": options.file.name[:200]})
+    store.close()
     with progress_bar(quiet=options.json) as on_progress:
         n = export(settings.store_url, pack, options.what, options.file, on_progress)
     words(f"{n} rows in {options.file}")

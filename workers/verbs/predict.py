@@ -1,6 +1,6 @@
 """Reads documents at once, without store or broker: one JSON object a document on stdout.
 
-PATH may be JSONL, CSV, Parquet, .txt, .eml or a folder of them.
+PATH may be JSONL, CSV, Parquet, .txt, .eml, packed or in a .zip or .tar, or a folder of them.
 
 example: python manage.py predict finance mails.jsonl > findings.jsonl
          python manage.py predict finance letter.txt --with-text
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from suites.discover import find_pack
 from suites.errors import RunError
+from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
 from workers.show import progress_bar, words
 from workers.threads import one_thread_each
@@ -28,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack")
     parser.add_argument("path", type=Path, nargs="+")
     parser.add_argument("--student", metavar="ID", help="default: the released one")
+    add_read_options(parser)
     parser.add_argument("--with-text", action="store_true", help="add the found characters to each finding (they are the document's text)")
 
 
@@ -40,13 +42,14 @@ def run(options: Namespace, settings: Settings) -> object:
     from workers.students import engine_of, predictor_of, usable_student
 
     pack = find_pack(options.pack, settings.pack_folders)
+    how = read_options(options, pack.manifest.text.max_chars)
     student_id = options.student or released_student(settings.students_folder, pack.name)
     student = usable_student(settings, pack.name, student_id)
     predictor = predictor_of(settings, pack, student, settings.n_processes)
     rejects: list[Reject] = []
 
     def incoming() -> Iterator[Incoming]:
-        for _, rows in read_paths(options.path, pack.manifest.text.max_chars):
+        for _, rows in read_paths(options.path, how):
             for row in rows:
                 if isinstance(row, Incoming):
                     yield row

@@ -41,6 +41,7 @@ def run(options: Namespace, settings: Settings) -> object:
     from pipelines.gate import compressed_problems
     from pipelines.release import release, student_folder
     from pipelines.student import load_student
+    from workers.audit import note
     from workers.students import engine_of, engine_words
 
     pack = find_pack(options.pack, settings.pack_folders)
@@ -53,6 +54,7 @@ def run(options: Namespace, settings: Settings) -> object:
     if kept is None or not (evaluation.scores.keys() <= kept.scores.keys() and evaluation.systems.keys() <= kept.systems.keys()):
         record(pack, student, evaluation)
     register = release(pack, settings.students_folder, student.id, evaluation, state)
+    note(settings.store_url, "release", f"student {student.id}", {"pack": pack.name, "state": state})
     speeds = measure(student.folder, settings.runtime_folder / RECORD)
     words(f"{student.id} passed the gate as {state}. {register.reader} reads for {pack.name}.")
     words(engine_words(settings, student, speeds))

@@ -26,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> object:
     from pipelines.release import read_register, rollback
+    from workers.audit import note
 
     pack = find_pack(options.pack, settings.pack_folders)
     retired = read_register(settings.students_folder, pack.name).primary
@@ -33,6 +34,7 @@ def run(options: Namespace, settings: Settings) -> object:
     primary = register.primary
     assert primary is not None
     assert retired is not None  # rollback refused otherwise
+    note(settings.store_url, "rollback", f"student {primary}", {"pack": pack.name, "retired": retired})
     words(f"{primary} reads for {pack.name} again; {retired} is retired.")
     waiting = _show(settings, pack, primary, retired)
     for job_id in waiting:

@@ -133,16 +133,20 @@ def _told(record: dict[str, Any]) -> dict[str, object]:
 
 def _retire(options: Namespace, settings: Settings) -> object:
     from pipelines.release import retire
+    from workers.audit import note
 
     pack = find_pack(options.pack, settings.pack_folders)
     register = retire(pack, settings.students_folder, options.student)
+    note(settings.store_url, "retire", f"student {options.student}", {"pack": pack.name})
     words(f"{options.student} is retired. {f'{register.reader} reads' if register.reader else 'No student reads'} for {pack.name}.")
     return {"pack": pack.name, "student": options.student, "state": register.states[options.student], "reads": register.reader}
 
 
 def _diff(options: Namespace, settings: Settings) -> object:
+    from workers.audit import record_alone
     from workers.flips import Comparison, count_documents, flips
     from workers.follow import find_job
+    from workers.keys import Keys
     from workers.migrate import require_newest
     from workers.store import Store
 
@@ -159,8 +163,9 @@ def _diff(options: Namespace, settings: Settings) -> object:
     pair = (_predictor(pack, options.a, settings), _predictor(pack, options.b, settings))
     comparison, found = Comparison(options.a, options.b), []
     limit = min(stored, options.limit or stored)
+    record_alone(store, "diff", f"pack {pack.name}", {"a": options.a, "b": options.b, "n_documents": limit})
     with progress_bar(quiet=options.json) as on_progress:
-        for place in flips(store, pair, comparison, tasks=tasks, limit=limit, job_id=job_id, on_progress=on_progress):
+        for place in flips(store, pair, comparison, tasks=tasks, limit=limit, job_id=job_id, on_progress=on_progress, keys=Keys.of(settings)):
             found.append(asdict(place)) if options.json else _print(place)
     store.close()
     _tell(comparison, stored, quiet=options.json)

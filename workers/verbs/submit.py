@@ -1,8 +1,9 @@
 """Stores documents and queues them for the pack's released student.
 
-PATH may be JSONL, CSV, Parquet, .txt, .eml or a folder of them. Rows that cannot be read are
+PATH may be JSONL, CSV, Parquet, .txt, .eml, packed or in a .zip or .tar, or a folder of them. Rows that cannot be read are
 rejected with place, code and remedy, and counted; the rest goes on. Repeating a submit is harmless:
-what was stored counts as duplicate, and an interrupted one is resumed.
+what was stored counts as duplicate, and an interrupted one is resumed. While more documents wait
+than [ingest] high_water it waits for the workers; it stops before the store's disk is full.
 
 example: python manage.py submit finance inbox/ --wait
 """
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from suites.discover import find_pack
 from suites.errors import RunError
+from workers.arguments import rate
+from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
 from workers.show import progress_bar, words
 
@@ -23,6 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack")
     parser.add_argument("path", type=Path, nargs="+")
     parser.add_argument("--job", metavar="NAME", help="name of the job (default: made from pack, student and paths)")
+    add_read_options(parser)
+    parser.add_argument("--max-reject-rate", type=rate, metavar="SHARE", help="stop where more than this share of a file's rows, or of all, is rejected")
+    parser.add_argument("--allow-erased", action="store_true", help="take in again what a purge erased (default: rejected)")
     parser.add_argument("--wait", action="store_true", help="show the progress until the job ends; exit 1 if anything failed")
 
 
@@ -30,7 +36,9 @@ def run(options: Namespace, settings: Settings) -> object:
     from pipelines.release import released_student
     from workers.bell import ring
     from workers.follow import follow
+    from workers.keys import Keys
     from workers.migrate import require_newest
+    from workers.pressure import Pressure
     from workers.store import Store
     from workers.submit import submit
 
@@ -52,8 +60,14 @@ def run(options: Namespace, settings: Settings) -> object:
             options.path,
             name=options.job,
             chunk=settings.ingest.chunk,
-            on_rows=lambda label, n: on_progress("stored", n, 0),
+            on_rows=lambda label, n: on_progress("stored" if label else "stored; waiting for the workers, who are behind", n, 0),
+            pressure=Pressure(settings.ingest.high_water, settings.ingest.reserve_mb),
             ring=try_ring,
+            keys=Keys.of(settings),
+            allow_erased=options.allow_erased,
+            options=read_options(options, pack.manifest.text.max_chars),
+            same_id=settings.ingest.same_id,
+            max_reject_rate=options.max_reject_rate,
         )
     words(f"job {done.job_id} ({done.job}): {done.seen} seen = {done.accepted} accepted + {done.duplicate} duplicate + {done.rejected} rejected")
     for code, n in sorted(done.by_code.items()):
@@ -63,7 +77,7 @@ def run(options: Namespace, settings: Settings) -> object:
     if done.waiting_elsewhere:
         words(f"  {done.waiting_elsewhere} of the duplicates wait already, in this or another job")
     if not rung[-1]:
-        words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up")
+        words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up (those of `worker --poll` find them)")
     data = asdict(done)
     if options.wait:
         with progress_bar(quiet=options.json) as on_progress:

@@ -1,6 +1,6 @@
 """Runs the embedded broker and the workers together until Ctrl-C or SIGTERM, then stops both.
 
-A broker that dies is started again. With [broker] url set to a server of yours, it runs the workers alone.
+A broker or a worker that dies is started again. With [broker] url set to a server of yours, it runs the workers alone.
 
 example: python manage.py up
 """

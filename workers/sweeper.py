@@ -1,0 +1,44 @@
+"""The sweep, in every worker's parent: lapsed claims, ended jobs, and a ring for all that waits. Any number of them may run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from suites.errors import StillhouseError
+from workers.queue import next_job, settle, sweep
+from workers.settings import Settings
+from workers.store import Store
+from workers.verify import check_ended
+
+log = logging.getLogger(__name__)
+
+
+def sweep_once(store: Store, settings: Settings, ring: Callable[[int], object]) -> None:
+    """One round: lapsed claims are made ready again or become failures, jobs without work end, and the bell is rung if anything waits."""
+    with store.begin() as connection:
+        n_swept = sweep(connection, settings.worker.max_attempts)
+        ended = settle(connection)
+        waiting = next_job(connection, explained=True)
+    check_ended(store, ended)
+    if n_swept:
+        log.warning("claims lapsed", extra={"n_swept": n_swept})
+    if waiting is not None:
+        ring(waiting)
+
+
+def sweep_until(stopping: threading.Event, settings: Settings, ring: Callable[[int], object], look: Callable[[], object]) -> None:
+    """Sweeps every `sweep_s` until told to stop, at once to begin with: documents that waited for a worker wait no longer. Calls `look` each time."""
+    store = Store(settings.store_url)
+    wait_s = 0.0
+    while not stopping.wait(wait_s):
+        wait_s = settings.worker.sweep_s
+        look()
+        try:
+            sweep_once(store, settings, ring)
+        except StillhouseError as error:
+            log.warning("sweep failed, trying again", extra={"code": error.code, "error": error.message})
+        except Exception:  # without the sweep nothing is recovered: it goes on whatever happens
+            log.exception("sweep failed, trying again")
+    store.close()
