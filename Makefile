@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed results-int8 docs clean
+.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed results-int8 faults fuzz docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -75,6 +75,13 @@ results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on 
 
 results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (20 minutes to an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
+
+faults: setup-dev ## hundreds of faults on real processes and both stores, docs/results/faults.md (an hour; may be stopped and goes on; takes RabbitMQ from Debian's package)
+	@command -v rabbitmq-server >/dev/null || ls /usr/lib/rabbitmq >/dev/null 2>&1 || { echo "installing Debian's rabbitmq-server"; apt-get install -y --no-install-recommends rabbitmq-server >/dev/null || echo "without RabbitMQ: its parts are left out"; }
+	@$(BIN)/python -m tests.faults.run
+
+fuzz: setup-dev ## readers, archives, rules and settings fuzzed (MINUTES=8)
+	@$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),8)
 
 docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md

@@ -27,7 +27,7 @@ class Ablation:
 
 def _sleepers(world: World) -> None:
     """Processes sleep between reading and writing, past their claims, and wake up."""
-    for _ in range(4):
+    for _ in range(2):
         world.submit(world.new_wave(100))
         point = world.arm("read.after", "stop")  # outside a transaction: SQLite has one writer, and it would be this one
         ends = time.monotonic() + 10
@@ -40,7 +40,7 @@ def _sleepers(world: World) -> None:
 
 def _killed_between(world: World) -> None:
     """Processes die after the work is ended and before its results are written; with the protocol whole there is no such moment."""
-    for _ in range(3):
+    for _ in range(2):
         world.submit(world.new_wave(100))
         for name in ("between.transactions", "commit.after"):
             point = world.arm(name, "kill")
@@ -75,7 +75,7 @@ def run(ablation: Ablation, make: MakeWorld, *, whole: bool) -> int:
         world.start_workers()
         ablation.attack(world)
         with suppress(AssertionError):
-            world.settle(45.0)
+            world.settle(15.0)
         world.wake_points()
         time.sleep(1.0)
         world.stop_workers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +145,26 @@ def broker_reset(world: World) -> None:
 
 
 @fault("valkey")
+def broker_out_of_memory(world: World) -> None:
+    """The broker takes no message for lack of memory."""
+    with suppress(Exception):
+        world.server.client.config_set("maxmemory", "1")
+        time.sleep(2.0)
+    with suppress(Exception):
+        world.server.client.config_set("maxmemory", "0")
+
+
+@fault("valkey")
+def broker_read_only(world: World) -> None:
+    """The broker has become a replica of nobody: it answers, and takes nothing."""
+    with suppress(Exception):
+        world.server.client.replicaof("127.0.0.1", "1")
+        time.sleep(2.0)
+    with suppress(Exception):
+        world.server.client.replicaof("NO", "ONE")
+
+
+@fault("valkey")
 def doorbell_storm(world: World) -> None:
     """A thousand wake-ups, of jobs that are and that are not."""
     with suppress(Exception):
@@ -183,7 +204,14 @@ def sessions_killed(world: World) -> None:
 @fault()
 def disk_full(world: World) -> None:
     """For two seconds no file of the store can grow."""
-    with world.limit_files(_largest(world)):
+    with world.limit(resource.RLIMIT_FSIZE, _largest(world)):
+        time.sleep(2.0)
+
+
+@fault()
+def no_more_files(world: World) -> None:
+    """For two seconds no process of the workers can open another file or socket."""
+    with world.limit(resource.RLIMIT_NOFILE, 4):
         time.sleep(2.0)
 
 

@@ -226,17 +226,17 @@ class World:
         return path
 
     @contextmanager
-    def limit_files(self, n_bytes: int) -> Iterator[None]:
-        """As if the disk were full: no process of the workers, or of PostgreSQL, can make a file longer than so many bytes."""
-        pids = self._writers()
+    def limit(self, what: int, most: int) -> Iterator[None]:
+        """Lowers a limit of the processes that write: the workers and, where files are meant to be full, PostgreSQL. With RLIMIT_FSIZE as if the disk were."""
+        pids = self._writers(what)
         for pid in pids:
-            _limit(pid, n_bytes)
+            _limit(pid, what, most)
         yield
-        for pid in {*pids, *self._writers()}:
-            _limit(pid, resource.RLIM_INFINITY)
+        for pid in {*pids, *self._writers(what)}:
+            _limit(pid, what, None)
 
-    def _writers(self) -> list[int]:
-        if self.postgres is not None:
+    def _writers(self, what: int) -> list[int]:
+        if self.postgres is not None and what == resource.RLIMIT_FSIZE:
             postmaster = self.postgres.pid
             return [postmaster, *_children(postmaster)] if postmaster else []
         return [pid for worker in self.workers for pid in [worker.pid, *_children(worker.pid)]]
@@ -301,6 +301,8 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _limit(pid: int, n_bytes: int) -> None:
+def _limit(pid: int, what: int, most: int | None) -> None:
+    """Sets the soft limit; None: as high as it may be."""
     with suppress(ProcessLookupError, OSError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+        hard = resource.prlimit(pid, what)[1]
+        resource.prlimit(pid, what, (hard if most is None else most, hard))

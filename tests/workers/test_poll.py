@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 from workers.fleet import fleet, start_worker, stop_worker
 from workers.settings import Settings, load_settings
 
-from .conftest import manage, manage_json, write_documents
+from .conftest import ROOT, manage, manage_json, write_documents
 
 STOPS_WITHIN_S = 20.0
 
@@ -109,3 +110,13 @@ def test_a_worker_stops_in_time_and_gives_back(alone: Settings, tmp_path: Path) 
     assert row["pending"] > 0 and row["adds_up"]
     (held,) = manage_json("query", "select count(*) as n from work where state = 'leased'", home=alone)
     assert held["n"] == 0
+
+
+def test_a_worker_without_its_processes_ends() -> None:
+    """A parent whose processes have been missing for half a minute ends, with a code that says so; one whose processes are there goes on."""
+    code = (
+        "from workers.watch import Watch\nclock = iter((0.0, 10.0, 31.0))\n"
+        "Watch(0).look()\nwatch = Watch(1, lambda: next(clock))\nwatch.look()\nprint('patient', flush=True)\nwatch.look()\nprint('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout.split()) == (70, ["patient"])
