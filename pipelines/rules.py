@@ -6,8 +6,9 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # spaCy's tokenizer is quadratic in a run without spaces: 267 s for 50,000 brackets, 0.03 s in
 # pieces of 256 (docs/performance.md)
 MAX_RUN = 256
+# spaCy keeps every word that it ever met, 620 bytes each: a process that reads for months, or what is made of new words alone, begins anew
+MAX_WORDS = 100_000
 # tried where a run begins and nowhere inside it, or runs just short of the bound would be tried at each character
 _LONG_RUN = re.compile(rf"(?<!\S)\S{{{MAX_RUN + 1},}}")
 
@@ -51,17 +54,21 @@ class Rules:
     """Sentences and rule findings of texts, by spaCy's sentencizer and matchers."""
 
     def __init__(self, folder: Path | None = None, language: str = "en") -> None:
+        path = folder / "rules.jsonl" if folder else None
+        self._rules = _RulesFile.read(path) if path is not None and path.exists() else None
+        self._language = language
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begins with a vocabulary that knows no words but the rules'."""
         with light_spacy():
             import spacy
             from spacy.tokens import Doc
         self._doc_type = Doc
-        self._nlp: Language = spacy.blank(language)
+        self._nlp: Language = spacy.blank(self._language)
         self._nlp.max_length = sys.maxsize  # a text's length is bounded by its pack, where it is read
         self._sentencizer = self._nlp.add_pipe("sentencizer")
-        self._match: RuleMatcher | None = None
-        path = folder / "rules.jsonl" if folder else None
-        if path is not None and path.exists():
-            self._match = _matcher(self._nlp, path)
+        self._match = self._rules.matcher(self._nlp) if self._rules is not None else None
 
     def read(self, text: str) -> tuple[list[tuple[int, int]], list[Finding]]:
         """Character ranges of the sentences, and the rules' findings, longest first where they overlap.
@@ -69,6 +76,8 @@ class Rules:
         Rules are matched on the text and, line by line, on what it looks like where that is something else (`skeleton`); findings have
         their places in the text. Raises RuleBudget where the rules take too many steps on this text.
         """
+        if len(self._nlp.vocab) > MAX_WORDS:
+            self._begin()
         doc = self._sentencizer(self._make_doc(text))
         ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
         if self._match is None:
@@ -109,23 +118,37 @@ class Rules:
         return self._doc_type(self._nlp.vocab, words=words, spaces=spaces)
 
 
-def _matcher(nlp: Language, path: Path) -> RuleMatcher:
-    """The rules of a file. Raises PackError naming the line and the rule that cannot be used."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PackError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    entries = []
-    for number, line in lines:
+@dataclass(frozen=True, slots=True)
+class _RulesFile:
+    """The rules of a file, each with its line. Read once: a matcher that is made later has the same rules, whatever has become of the file."""
+
+    path: Path
+    lines: Sequence[int]
+    entries: Sequence[Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _RulesFile:
+        """Raises PackError naming the line that is no JSON."""
         try:
-            entries.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise PackError(f"{path}:{number}: not JSON ({type(error).__name__}): one rule as an object is expected on each line.") from None
-    try:
-        return RuleMatcher(nlp, entries)
-    except PatternError as error:
-        raise PackError(f"{path}:{lines[error.position][0]}: rule {error.name!r} cannot be used: {error.reason}. See docs/packs.md, Rules.") from None
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise PackError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        entries = []
+        for number, line in lines:
+            try:
+                entries.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise PackError(f"{path}:{number}: not JSON ({type(error).__name__}): one rule as an object is expected on each line.") from None
+        return cls(path, [number for number, _ in lines], entries)
+
+    def matcher(self, nlp: Language) -> RuleMatcher:
+        """Raises PackError naming the line and the rule that cannot be used."""
+        try:
+            return RuleMatcher(nlp, self.entries)
+        except PatternError as error:
+            place = f"{self.path}:{self.lines[error.position]}"
+            raise PackError(f"{place}: rule {error.name!r} cannot be used: {error.reason}. See docs/packs.md, Rules.") from None
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -314,3 +314,15 @@ def test_libraries_are_loaded_when_they_are_needed() -> None:
     """Importing the rules loads no library of theirs, and ASCII and European texts need none of those for other scripts."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "['re2', 'spacy']", "['confusable_homoglyphs', 're2', 'regex', 'spacy']"]
+
+
+def test_words_of_long_ago_are_forgotten(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that meets new words for ever does not grow, and finds what it found before; rules edited meanwhile change nothing in it."""
+    monkeypatch.setattr("pipelines.rules.MAX_WORDS", 3_000)
+    rules = Rules(toy_folder / "toy")
+    first = rules.read("The kettle stands under QRX123.")
+    for i in range(40):
+        rules.read(" ".join(f"word{i}x{n}" for n in range(200)))
+        assert len(rules._nlp.vocab) < 4_000
+    assert rules.read("The kettle stands under QRX123.") == first
+    assert first[1]
