@@ -13,8 +13,9 @@ from tests.faults.faults import FAULTS, faults_for
 from tests.faults.oracle import Verdict, judge
 from tests.faults.world import World
 
-WAVE = 250
-LOW = 150  # so many documents wait at least while faults are injected
+WAVE = 400
+PACE_S = 10.0
+LOW = 300  # so many documents wait at least while faults are injected
 
 
 @dataclass
@@ -42,6 +43,7 @@ def run(world: World, n_documents: int, n_faults: int, tell: Callable[[str], Non
     started = time.monotonic()
     for number, name in enumerate(_schedule(world, n_faults)):
         _feed(world, n_documents, number / n_faults)
+        _pace(world, n_documents * number / n_faults)
         tell(f"{world.kind} seed {world.seed}: fault {number + 1}/{n_faults} {name}, {world.waiting()} wait")
         FAULTS[name](world)
         by_kind[name] += 1
@@ -82,6 +84,15 @@ def _feed(world: World, n_documents: int, share: float) -> None:
     """Submits waves: never less than LOW wait, and by the end all documents were submitted."""
     while len(world.expected.keys) < n_documents * share or (0 <= world.waiting() < LOW and len(world.expected.keys) < n_documents):
         world.submit(world.new_wave(min(WAVE, max(1, n_documents - len(world.expected.keys)))))
+
+
+def _pace(world: World, n_read: float) -> None:
+    """Waits until so many documents are done, that faults are spread over all of them; not long, as the last fault may have stopped all reading."""
+    ends = time.monotonic() + PACE_S
+    while time.monotonic() < ends and len(world.expected.keys) - max(0, world.waiting()) < n_read:
+        _feed(world, n_documents, 0.0)
+        time.sleep(0.1)
+        world.tend()
 
 
 def percentile(values: list[float], share: float) -> float:
