@@ -43,7 +43,7 @@ def run(world: World, n_documents: int, n_faults: int, tell: Callable[[str], Non
     started = time.monotonic()
     for number, name in enumerate(_schedule(world, n_faults)):
         _feed(world, n_documents, number / n_faults)
-        _pace(world, n_documents * number / n_faults)
+        _pace(world, n_documents, number / n_faults)
         tell(f"{world.kind} seed {world.seed}: fault {number + 1}/{n_faults} {name}, {world.waiting()} wait")
         FAULTS[name](world)
         by_kind[name] += 1
@@ -86,10 +86,10 @@ def _feed(world: World, n_documents: int, share: float) -> None:
         world.submit(world.new_wave(min(WAVE, max(1, n_documents - len(world.expected.keys)))))
 
 
-def _pace(world: World, n_read: float) -> None:
-    """Waits until so many documents are done, that faults are spread over all of them; not long, as the last fault may have stopped all reading."""
+def _pace(world: World, n_documents: int, share: float) -> None:
+    """Waits until this share of the documents is done, so that faults are spread over all of them; not long, as the last fault may have stopped all reading."""
     ends = time.monotonic() + PACE_S
-    while time.monotonic() < ends and len(world.expected.keys) - max(0, world.waiting()) < n_read:
+    while time.monotonic() < ends and len(world.expected.keys) - max(0, world.waiting()) < share * n_documents:
         _feed(world, n_documents, 0.0)
         time.sleep(0.1)
         world.tend()
