@@ -24,6 +24,8 @@ from suites.types import Document, Finding, Task, TextLimits
 # documents that go from step to step together: many enough that numpy's calls and the encoder's last batch cost little, few enough for the memory
 CHUNK = 128
 CHUNK_CHARS = 200_000
+# what the machine does and no document: no memory, no file that can be opened, so that not even a module loads. It is raised, and fails nothing
+MACHINE = (MemoryError, OSError, ImportError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Predictor:
         self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
 
     def predict(self, documents: Iterable[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
-        """One reading a document, in order. A document that fails does not touch its neighbours.
+        """One reading a document, in order. A document that fails does not touch its neighbours. Raises what is of MACHINE.
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
@@ -145,6 +147,8 @@ class Predictor:
         try:
             text = self._hooks.clean(document.text)
             changed = len(text) != len(document.text)
+        except MACHINE:
+            raise
         except Exception as error:  # a pack's code: whatever it raises is this document's failure alone
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() raised {type(error).__name__}")
         if changed:
@@ -174,6 +178,8 @@ class Predictor:
     def _ruled(self, part: Tokenised) -> tuple[list[Range], list[Finding]] | Reading:
         try:
             return self._rules.read(part.text)
+        except MACHINE:
+            raise
         except RuleBudget as error:  # never as if the rules had found nothing
             return Reading(part.document.id, stage="rules", code="rule_budget", reason=str(error))
         except Exception as error:
@@ -184,6 +190,8 @@ class Predictor:
         try:
             refined = list(self._hooks.refine(text, found))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
+        except MACHINE:
+            raise
         except Exception as error:
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
         if not legal:

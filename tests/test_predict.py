@@ -184,3 +184,27 @@ def test_the_cache_holds_its_limit() -> None:
     assert cache.get("a") == (finding, finding)
     assert cache.hits == 5
     assert Reading("1", (finding,)).failed is False
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), ImportError("no file left"), MemoryError()])
+@pytest.mark.parametrize("stage", ["_rules.read", "_hooks.clean", "_hooks.refine"])
+def test_what_the_machine_refuses_is_raised(
+    toy_pack: Pack, toy_student: tuple[Path, Student], monkeypatch: pytest.MonkeyPatch, error: Exception, stage: str
+) -> None:
+    """No memory, no file that can be opened: at no stage is that a failure of the document in hand."""
+    predictor = make_predictor(toy_pack, toy_student[1])
+    part, _, name = stage.partition(".")
+
+    class Refusing:
+        def __getattr__(self, asked: str) -> object:
+            if asked == name:
+                return self._refuse
+            return getattr(kept, asked)
+
+        def _refuse(self, *_: object) -> None:
+            raise error
+
+    kept = getattr(predictor, part)
+    monkeypatch.setattr(predictor, part, Refusing())
+    with pytest.raises(type(error)):
+        list(predictor.predict(documents(TEXTS[:3])))

@@ -23,6 +23,11 @@ def rate(text: str) -> float:
     return number
 
 
+def add_job(parser: ArgumentParser) -> None:
+    """Adds the job that a verb is about."""
+    parser.add_argument("job", help="number or name of a job")
+
+
 def add_common(parser: ArgumentParser, *, again: bool = False) -> None:
     """Adds --json and --debug. `again`: to a sub-verb, which leaves what its verb was given."""
     default: object = SUPPRESS if again else False

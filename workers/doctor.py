@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from suites.discover import discover
 from suites.errors import StillhouseError
-from workers.settings import Settings
+from workers.settings import TLS_SCHEMES, Settings
 
 if TYPE_CHECKING:
     from pipelines.release import Register
@@ -113,9 +114,15 @@ def _store(settings: Settings) -> tuple[bool, str]:
         version = ping(store)
         require_sound(store)
         require_newest(store)
-        return True, f"{store.url} ({version})"
+        unchecked = settings.store.ca_file is None and _is_remote(settings.store.url)
+        return True, f"{store.url} ({version})" + ("; the server's certificate is not checked: set [store] ca_file" if unchecked else "")
     finally:
         store.close()
+
+
+def _is_remote(url: str) -> bool:
+    """Whether the URL leads to another machine."""
+    return (urlsplit(url).hostname or "localhost") not in ("localhost", "127.0.0.1", "::1")
 
 
 def _broker(settings: Settings) -> tuple[bool, str]:
@@ -131,6 +138,7 @@ def _broker(settings: Settings) -> tuple[bool, str]:
     try:
         with app.connection_for_write(connect_timeout=3) as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
-        return True, "answers"
+        in_clear = _is_remote(settings.broker.url) and not settings.broker.url.startswith(TLS_SCHEMES)
+        return True, "answers" + ("; in clear over the network: use rediss:// or amqps://" if in_clear else "")
     except Exception as error:  # each transport has its own errors
         return False, f'[broker] url does not answer ({type(error).__name__}). Start the broker, or set url = "embedded".'

@@ -14,8 +14,8 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from pipelines.predict import Predictor, Reading
-from suites.errors import StillhouseError, StoreError
+from pipelines.predict import MACHINE, Predictor, Reading
+from suites.errors import RunError, StillhouseError, StoreError
 from suites.types import Document
 from workers.keys import Body, Keys, Unopened
 from workers.queue import Claim, Claims, claim, explain, finish, give_back, renew, settle
@@ -40,11 +40,12 @@ GetPredictor = Callable[[str, str], Predictor]
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one drain did. `empty`: nothing waits any more that could be read here."""
+    """What one drain did. `empty`: nothing waits any more that could be read here. `exhausted`: this process has no memory left and should end."""
 
     n_read: int
     n_refused: int
     empty: bool
+    exhausted: bool = False
 
 
 def owner_name() -> str:
@@ -81,6 +82,7 @@ class _Drain:
         self._n_read = self._n_refused = 0
         self._claimed_s = 0.0
         self._empty = False
+        self._failing: _Failing | None = None
 
     def run(self) -> Drained:
         claims = self._next()
@@ -88,6 +90,8 @@ class _Drain:
             try:
                 readings = self._get(claims.pack, claims.student_id)
                 opened = self._opened(claims)
+            except StoreError:
+                raise
             except Exception as error:  # whatever the files of a pack or a student raise, or the master key: the documents are not at fault and wait
                 self._unusable.add(claims.job_id)
                 _pass_over(self._store, claims, error)
@@ -99,13 +103,18 @@ class _Drain:
             with self._store.begin() as connection:
                 ended = settle(connection)
             check_ended(self._store, ended)
-        return Drained(self._n_read, self._n_refused, self._empty)
+        if self._failing is not None and not self._failing.exhausted:
+            raise RunError(f"Reading stopped: the machine refused ({self._failing.error}). Memory, open files or the disk may be short.", "machine")
+        return Drained(self._n_read, self._n_refused, self._empty, self._failing is not None)
 
     def _next(self) -> Claims | None:
-        if self._over():
+        if self._is_over():
             return None
         with self._store.begin() as connection:
             return self._claim(connection)
+
+    def _is_over(self) -> bool:
+        return self._failing is not None or self._over()
 
     def _claim(self, connection: Connection) -> Claims | None:
         worker = self._settings.worker
@@ -139,15 +148,16 @@ class _Drain:
         cached_before = _n_cached(readings)
         following = None
         try:
-            while waiting and not (n_read and self._over()):
+            while waiting and self._failing is None and not (n_read and self._over()):
                 part = waiting[: _part(waiting)]
                 progress.holding = waiting
-                done = _predict(readings, part, progress)
-                is_last = len(part) == len(waiting)
-                goes_on = is_last and not self._over()
+                done, self._failing = _predict(readings, part, progress)
+                tried = {c.work_id for c, _ in done} | ({self._failing.claim.work_id} if self._failing else set())
+                rest = [c for c in waiting if c.work_id not in tried]
+                goes_on = not rest and not self._is_over()
                 refused, following = self._store.write(partial(self._finish, claims, done, goes_on=goes_on))
                 n_refused += refused
-                waiting = waiting[len(part) :]
+                waiting = rest
                 n_read += len(done)
         finally:
             progress.end()
@@ -218,16 +228,37 @@ class _Progress:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> list[tuple[Claim, Reading]]:
-    """The claims with their readings. An error that no stage expected is found and failed one by one."""
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """The machine failed while this document alone was read: its claim lapses, so that it is read again after some time, by whom it may be."""
+
+    claim: Claim
+    error: str
+    exhausted: bool
+
+
+def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> tuple[list[tuple[Claim, Reading]], _Failing | None]:
+    """The claims with their readings; all, unless the machine fails. An error that no stage expected is looked for one by one, and fails that document."""
     documents = [Document(str(c.document_id), c.text) for c in part]
     try:
-        return list(zip(part, readings.predict(documents, on_batch=progress), strict=True))
+        return list(zip(part, readings.predict(documents, on_batch=progress), strict=True)), None
     except StoreError:
         raise
     except Exception as error:
         if len(part) > 1:
-            return [pair for held in part for pair in _predict(readings, [held], progress)]
-        code = "out_of_memory" if isinstance(error, MemoryError) else "unexpected"
-        log.exception("document failed", extra={"stage": "predict", "code": code})
-        return [(part[0], Reading(documents[0].id, stage="predict", code=code, reason=f"reading raised {type(error).__name__}"))]
+            return _one_by_one(readings, part, progress)
+        if isinstance(error, MACHINE):
+            log.exception("the machine failed", extra={"stage": "predict", "code": "machine"})
+            return [], _Failing(part[0], type(error).__name__, isinstance(error, MemoryError))
+        log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})
+        return [(part[0], Reading(documents[0].id, stage="predict", code="unexpected", reason=f"reading raised {type(error).__name__}"))], None
+
+
+def _one_by_one(readings: Predictor, part: list[Claim], progress: _Progress) -> tuple[list[tuple[Claim, Reading]], _Failing | None]:
+    done: list[tuple[Claim, Reading]] = []
+    for held in part:
+        read, failing = _predict(readings, [held], progress)
+        done += read
+        if failing is not None:
+            return done, failing
+    return done, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 # a stop waits for the part in hand, no longer than this: what is held then lapses
 JOIN_S = 15.0
+EXIT_CODE = 71
 
 Ring = Callable[[int], object]
 
@@ -79,4 +81,8 @@ class Reader:
             self._ring(waiting)  # wakes the next process, which wakes the next: all read when much waits
         from workers.drain import drain  # a parent, which reads nothing, does not load what reading takes
 
-        return not drain(self._store, self._settings, budget_s=DRAIN_S, stop=self._stopping.is_set).empty
+        drained = drain(self._store, self._settings, budget_s=DRAIN_S, stop=self._stopping.is_set)
+        if drained.exhausted:
+            log.critical("no memory is left; the process ends and is replaced")
+            os._exit(EXIT_CODE)  # all that it held is finished or given back, but for what took the memory
+        return not drained.empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,7 @@ class Verdict:
     doubled: int = 0
     ghosts: int = 0
     innocents_dead: int = 0
+    innocents: dict[str, int] = field(default_factory=dict)
     poisons_alive: int = 0
     wrong: int = 0
     broken_laws: tuple[str, ...] = ()
@@ -61,7 +63,7 @@ class Verdict:
 
     @property
     def faults(self) -> dict[str, Any]:
-        found = {name: getattr(self, name) for name in ("lost", "doubled", "ghosts", "innocents_dead", "poisons_alive", "wrong", "broken_laws")}
+        found = {name: getattr(self, name) for name in ("lost", "doubled", "ghosts", "innocents", "poisons_alive", "wrong", "broken_laws")}
         return {name: value for name, value in found.items() if value}
 
 
@@ -87,7 +89,8 @@ def judge(store: Store, expected: Expected, findings: Mapping[str, Any] | None =
         verdict.lost = len(expected.keys - read - failed.keys() - gone)
         doubled = "SELECT count(*) FROM (SELECT 1 FROM effects GROUP BY document_id, student_id HAVING count(*) > 1) t"
         verdict.doubled = rows(doubled)[0][0] + len(read & failed.keys())
-        verdict.innocents_dead = len(failed.keys() - expected.poisons.keys())
+        verdict.innocents = dict(Counter(code for key, code in failed.items() if key not in expected.poisons))
+        verdict.innocents_dead = sum(verdict.innocents.values())
         verdict.poisons_alive = len((expected.poisons.keys() & read) - gone)
         verdict.zombies_refused = rows("SELECT coalesce(sum(n_refused), 0) FROM jobs")[0][0]
         late = "SELECT count(*) FROM effects e JOIN submitted c ON c.document_id = e.document_id WHERE c.job_id = :job AND e.at > :after AND e.at < :before"

@@ -12,6 +12,7 @@ from sqlalchemy import event, select, update
 
 from pipelines.predict import Reading
 from suites.discover import Pack
+from suites.errors import RunError
 from suites.types import Document
 from workers import queue, reader
 from workers.drain import drain
@@ -223,3 +224,32 @@ def test_a_retry_leaves_an_open_job_open(store: Store, settings: Settings, toy_p
         connection.execute(update(jobs).values(state="OPEN"))
         assert queue.retry(connection, job) == 3
         assert connection.execute(select(jobs.c.state)).scalar_one() == "OPEN"
+
+
+@pytest.mark.parametrize(("error", "exhausted"), [(OSError(24, "Too many open files"), False), (ImportError("no file left"), False), (MemoryError(), True)])
+def test_what_the_machine_refuses_fails_no_document(
+    store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path, error: Exception, exhausted: bool
+) -> None:
+    """Where memory or files run out, what was read is kept, the document in hand waits for its claim to lapse, and all others can be read at once."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+
+    class Short(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+            for document in documents:
+                if int(document.id) % 10 == 4:
+                    raise error
+                yield Reading(document.id)
+
+    def drained() -> Any:
+        return drain(store, settings, budget_s=30, get_predictor=lambda pack, student: Short())  # type: ignore[arg-type, return-value]
+
+    if exhausted:
+        assert drained().exhausted
+    else:
+        with pytest.raises(RunError, match="machine refused"):
+            drained()
+    with store.begin() as connection:
+        count = counts(connection, job)
+        states = connection.execute(select(work.c.state, work.c.n_lost).order_by(work.c.id)).all()
+    assert (count.failed, count.done, len(states)) == (0, 3, 7)
+    assert [tuple(row) for row in states] == [("leased", 0)] + [("ready", 0)] * 6

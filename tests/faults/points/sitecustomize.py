@@ -49,15 +49,7 @@ def around(module, name, point):
 def patch_drain(module):
     for name in ("claim", "finish", "renew", "give_back", "settle"):
         around(module, name, name)
-    inner = module._predict
-
-    def predict(readings, part, progress):
-        reach("read.before")
-        done = inner(readings, part, progress)
-        reach("read.after")
-        return done
-
-    module._predict = predict
+    around(module, "_predict", "read")
     if ABLATION == "no_fence":
         module.finish = unfenced
 
