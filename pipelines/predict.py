@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ from suites.types import Document, Finding, Task, TextLimits
 # documents that go from step to step together: many enough that numpy's calls and the encoder's last batch cost little, few enough for the memory
 CHUNK = 128
 CHUNK_CHARS = 200_000
-# what the machine does and no document: no memory, no file that can be opened, so that not even a module loads. It is raised, and fails nothing
-MACHINE = (MemoryError, OSError, ImportError)
+# no memory, no file that can be opened, no disk
+_MACHINE_ERRNOS = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Predictor:
         self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
 
     def predict(self, documents: Iterable[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
-        """One reading a document, in order. A document that fails does not touch its neighbours. Raises what is of MACHINE.
+        """One reading a document, in order. A document that fails does not touch its neighbours. Raises what is the machine's (`is_machines`).
 
         `on_batch` is called after each batch of the encoder, also within one long document, and after each document.
         """
@@ -147,9 +148,8 @@ class Predictor:
         try:
             text = self._hooks.clean(document.text)
             changed = len(text) != len(document.text)
-        except MACHINE:
-            raise
         except Exception as error:  # a pack's code: whatever it raises is this document's failure alone
+            _raise_machines(error)
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() raised {type(error).__name__}")
         if changed:
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
@@ -178,11 +178,10 @@ class Predictor:
     def _ruled(self, part: Tokenised) -> tuple[list[Range], list[Finding]] | Reading:
         try:
             return self._rules.read(part.text)
-        except MACHINE:
-            raise
         except RuleBudget as error:  # never as if the rules had found nothing
             return Reading(part.document.id, stage="rules", code="rule_budget", reason=str(error))
         except Exception as error:
+            _raise_machines(error)
             return Reading(part.document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
 
     def _refined(self, part: Tokenised, found: Sequence[Finding]) -> Reading:
@@ -190,9 +189,8 @@ class Predictor:
         try:
             refined = list(self._hooks.refine(text, found))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
-        except MACHINE:
-            raise
         except Exception as error:
+            _raise_machines(error)
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
         if not legal:
             reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
@@ -213,6 +211,16 @@ class Predictor:
             for own, answered in zip(found, answers, strict=True):
                 own += answered
         return found
+
+
+def is_machines(error: BaseException) -> bool:
+    """Whether an error is the machine's doing and no document's: nothing is left to hold it with, or not even a module can be loaded."""
+    return isinstance(error, MemoryError | ImportError) or (isinstance(error, OSError) and error.errno in _MACHINE_ERRNOS)
+
+
+def _raise_machines(error: Exception) -> None:
+    if is_machines(error):
+        raise error
 
 
 def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -42,7 +42,7 @@ def run_alone(settings: Settings, n_processes: int) -> None:
     processes = [_started(context, settings) for _ in range(n_processes)]
     try:
         while not stopping.wait(LOOK_S):
-            processes = [_replaced(context, settings, process) for process in processes]
+            processes = [_replaced(context, settings, process, stopping) for process in processes]
     finally:
         _stopped(processes)
 
@@ -53,12 +53,11 @@ def _started(context: SpawnContext, settings: Settings) -> SpawnProcess:
     return process
 
 
-def _replaced(context: SpawnContext, settings: Settings, process: SpawnProcess) -> SpawnProcess:
-    if process.is_alive():
+def _replaced(context: SpawnContext, settings: Settings, process: SpawnProcess, stopping: threading.Event) -> SpawnProcess:
+    if process.is_alive() or stopping.is_set():
         return process
     log.warning("a worker process died and is replaced", extra={"code": f"exit_{process.exitcode}"})
-    time.sleep(RESTART_S)
-    return _started(context, settings)
+    return process if stopping.wait(RESTART_S) else _started(context, settings)
 
 
 def _stopped(processes: list[SpawnProcess]) -> None:

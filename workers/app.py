@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ class QuietTask(Task):  # type: ignore[misc]
 def make_app(settings: Settings) -> Celery:
     """The app for these settings. Nothing is connected before the first message."""
     transport.use()  # of what lies in the queue, wake-ups alone are heard
+    os.environ.pop("CELERY_BROKER_URL", None)  # Celery would take it for ours, whatever the settings say
     app = Celery("stillhouse", broker=broker_url(settings), include=["workers.tasks"], task_cls=QuietTask)
     app.conf.update(
         # trust and privacy: JSON only, whoever sends: a pickle runs code. No results, no events, no remote control (its reply

@@ -69,6 +69,9 @@ class EmbeddedBroker:
         """Starts it unless one runs; gives whether it had to."""
         if is_running(self._settings):
             return False
+        if self._process is not None:  # it stands still: two would share one socket's name
+            self._process.kill()
+            self._process.wait()
         self._process = _start(self._settings)
         return True
 

@@ -11,7 +11,7 @@ from workers.audit import record
 from workers.follow import find_job
 from workers.queue import TERMINAL, lock_job
 from workers.settings import Settings
-from workers.store import Store
+from workers.store import Store, unhurried
 
 
 def change_job(settings: Settings, wanted: str, action: str, change: Callable[[Connection, int], int], *, running: bool = False) -> tuple[int, int]:
@@ -21,6 +21,7 @@ def change_job(settings: Settings, wanted: str, action: str, change: Callable[[C
     """
 
     def step(connection: Connection) -> tuple[int, int]:
+        unhurried(connection)
         job_id = find_job(connection, wanted)
         state = lock_job(connection, job_id)
         if running and state in TERMINAL:

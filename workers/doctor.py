@@ -114,7 +114,7 @@ def _store(settings: Settings) -> tuple[bool, str]:
         version = ping(store)
         require_sound(store)
         require_newest(store)
-        unchecked = settings.store.ca_file is None and _is_remote(settings.store.url)
+        unchecked = _is_remote(settings.store.url) and "sslmode=verify-full" not in settings.store_url
         return True, f"{store.url} ({version})" + ("; the server's certificate is not checked: set [store] ca_file" if unchecked else "")
     finally:
         store.close()

@@ -14,11 +14,11 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from pipelines.predict import MACHINE, Predictor, Reading
+from pipelines.predict import Predictor, Reading, is_machines
 from suites.errors import RunError, StillhouseError, StoreError
 from suites.types import Document
 from workers.keys import Body, Keys, Unopened
-from workers.queue import Claim, Claims, claim, explain, finish, give_back, renew, settle
+from workers.queue import Claim, Claims, claim, drop, explain, finish, give_back, renew, settle
 from workers.settings import Settings
 from workers.store import Store
 from workers.students import predictor
@@ -34,6 +34,10 @@ PART_CHARS = 100_000
 SHARE = 4
 # a lease is renewed so many times while it would last: rules of a long document, which renew nothing, begin with nearly a whole one
 RENEWALS = 8
+
+# codes of a database that refuses a row as such: SQLSTATE's classes 22 (data) and 23 (integrity), and SQLite's words for them
+TWICE = ("store_23505", "store_sqlite_constraint_unique")
+REFUSALS = ("store_22", "store_23", "store_sqlite_constraint", "store_sqlite_mismatch", "store_sqlite_toobig")
 
 GetPredictor = Callable[[str, str], Predictor]
 
@@ -81,7 +85,7 @@ class _Drain:
         self._unusable: set[int] = set()
         self._n_read = self._n_refused = 0
         self._claimed_s = 0.0
-        self._empty = False
+        self._empty = self._lost_first = False
         self._failing: _Failing | None = None
 
     def run(self) -> Drained:
@@ -91,6 +95,7 @@ class _Drain:
                 readings = self._get(claims.pack, claims.student_id)
                 opened = self._opened(claims)
             except StoreError:
+                self._store.write(partial(give_back, held=claims.held))
                 raise
             except Exception as error:  # whatever the files of a pack or a student raise, or the master key: the documents are not at fault and wait
                 self._unusable.add(claims.job_id)
@@ -118,7 +123,9 @@ class _Drain:
 
     def _claim(self, connection: Connection) -> Claims | None:
         worker = self._settings.worker
-        claims = claim(connection, owner_name(), worker.chunk, worker.lease_s, self._unusable, SHARE)
+        # by turns: many documents that kill their readers may not keep all processes from those that do not
+        self._lost_first = not self._lost_first
+        claims = claim(connection, owner_name(), worker.chunk, worker.lease_s, self._unusable, SHARE, lost_first=self._lost_first)
         self._empty = claims is None
         self._claimed_s = time.monotonic()
         return claims
@@ -140,6 +147,29 @@ class _Drain:
         refused = finish(connection, claims, done)
         return refused, self._claim(connection) if goes_on else None
 
+    def _finished(self, claims: Claims, done: Sequence[tuple[Claim, Reading]], progress: _Progress, *, goes_on: bool) -> tuple[int, Claims | None]:
+        """The same through a restart of the database. What it refuses for one document's sake is finished one by one: its neighbours go free."""
+        try:
+            return self._store.write(partial(self._finish, claims, done, goes_on=goes_on), progress.arm)
+        except StoreError as error:
+            if not error.code.startswith(REFUSALS):
+                raise
+            log.error("the database refused a part", extra={"job_id": claims.job_id, "code": error.code})
+            return sum(self._finished_alone(claims, pair, progress) for pair in done), None
+
+    def _finished_alone(self, claims: Claims, pair: tuple[Claim, Reading], progress: _Progress) -> int:
+        held, reading = pair
+        try:
+            return self._store.write(partial(finish, claims=claims, done=[pair]), progress.arm)
+        except StoreError as error:
+            if not error.code.startswith(REFUSALS):
+                raise
+            if not error.code.startswith(TWICE):
+                refused = Reading(reading.document_id, stage="store", code="store_refused", reason=f"the database refused its findings ({error.code})")
+                return self._store.write(partial(finish, claims=claims, done=[(held, refused)]), progress.arm)
+            self._store.write(partial(drop, claims=claims, held=held), progress.arm)
+            return 1
+
     def _read(self, claims: Claims, readings: Predictor) -> Claims | None:
         """Reads one claim part by part, the first in any case, and gives the next one. What is not read is given back."""
         waiting = list(claims.held)
@@ -148,14 +178,15 @@ class _Drain:
         cached_before = _n_cached(readings)
         following = None
         try:
+            progress()
             while waiting and self._failing is None and not (n_read and self._over()):
                 part = waiting[: _part(waiting)]
                 progress.holding = waiting
                 done, self._failing = _predict(readings, part, progress)
-                tried = {c.work_id for c, _ in done} | ({self._failing.claim.work_id} if self._failing else set())
-                rest = [c for c in waiting if c.work_id not in tried]
+                ended = {c.work_id for c, _ in done} | ({self._failing.claim.work_id} if self._failing and self._failing.exhausted else set())
+                rest = [c for c in waiting if c.work_id not in ended]
                 goes_on = not rest and not self._is_over()
-                refused, following = self._store.write(partial(self._finish, claims, done, goes_on=goes_on))
+                refused, following = self._finished(claims, done, progress, goes_on=goes_on)
                 n_refused += refused
                 waiting = rest
                 n_read += len(done)
@@ -163,8 +194,7 @@ class _Drain:
             progress.end()
             # also after an error of ours: others may read them. A process that dies gives nothing back; its lease lapses
             if waiting:
-                with self._store.begin() as connection:
-                    give_back(connection, waiting)
+                self._store.write(partial(give_back, held=waiting))
         self._n_read, self._n_refused = self._n_read + n_read, self._n_refused + n_refused
         counted = {"n_documents": n_read, "n_cached": _n_cached(readings) - cached_before, "n_refused": n_refused}
         log.info("claim read", extra={"job_id": claims.job_id, "pack": claims.pack, **counted})
@@ -211,17 +241,30 @@ class _Progress:
         self._renewed = claimed_s
         self._armed = -math.inf
         self.holding: list[Claim] = []
-        self()
 
     def __call__(self) -> None:
         now = time.monotonic()
         # each arming ends one thread and starts another, 0.4 ms: not at every batch. It lasts the longer for it
         if now - self._armed > self._grain_s:
-            faulthandler.dump_traceback_later(self._worker.stall_s + self._grain_s, exit=True)
-            self._armed = now
+            self.arm()
         if self.holding and now - self._renewed > self._worker.lease_s / RENEWALS:
+            self._renew()
+
+    def arm(self) -> None:
+        """Starts the watchdog's time anew. Raises MemoryError where there is none left for its thread."""
+        try:
+            faulthandler.dump_traceback_later(self._worker.stall_s + self._grain_s, exit=True)
+        except RuntimeError:
+            raise MemoryError from None
+        self._armed = time.monotonic()
+
+    def _renew(self) -> None:
+        try:
             with self._store.begin() as connection:
                 renew(connection, self.holding, self._worker.lease_s)
+        except StoreError as error:  # tried again after the next batch: a lease lasts for several attempts
+            log.warning("leases could not be renewed", extra={"code": error.code})
+        else:
             self._renewed = time.monotonic()
 
     def end(self) -> None:
@@ -230,7 +273,10 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Failing:
-    """The machine failed while this document alone was read: its claim lapses, so that it is read again after some time, by whom it may be."""
+    """The machine failed while this document alone was read.
+
+    It is given back; but where memory ran out, which may be its own doing, its claim lapses: it is read again later, by another process.
+    """
 
     claim: Claim
     error: str
@@ -247,7 +293,7 @@ def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> tup
     except Exception as error:
         if len(part) > 1:
             return _one_by_one(readings, part, progress)
-        if isinstance(error, MACHINE):
+        if is_machines(error):
             log.exception("the machine failed", extra={"stage": "predict", "code": "machine"})
             return [], _Failing(part[0], type(error).__name__, isinstance(error, MemoryError))
         log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})

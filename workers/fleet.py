@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from suites.errors import RunError
+from suites.errors import BrokerError, RunError
 from workers.broker import EmbeddedBroker, is_embedded
 from workers.settings import PREFIX, Settings
 from workers.show import words
@@ -22,6 +22,7 @@ MANAGE = Path(__file__).parent.parent / "manage.py"
 STOP_S = 30.0
 # a worker that ends within so long of its start has something wrong that a new one would have too
 SHORT_S = 10.0
+LONGEST_WAIT_S = 30.0
 
 
 class Fleet:
@@ -29,6 +30,8 @@ class Fleet:
 
     def __init__(self, settings: Settings, processes: int | None, broker: EmbeddedBroker | None) -> None:
         self._settings, self._processes, self._broker = settings, processes, broker
+        self._has_run = False
+        self._wait_s = 0.0
         self._start()
 
     def _start(self) -> None:
@@ -36,16 +39,27 @@ class Fleet:
         self._started_at = time.monotonic()
 
     def check(self) -> None:
-        """Starts what died again. Raises RunError where the worker ended as soon as it had started: it would do so again."""
-        if self._broker is not None and self._broker.ensure():
-            words("The broker had died and was started again.")
+        """Starts what died again. Raises RunError where the worker ended as soon as it was first started: it would do so again."""
+        self._check_broker()
+        ran_s = time.monotonic() - self._started_at
         if self.worker.poll() is None:
+            self._has_run |= ran_s > SHORT_S
             return
-        if time.monotonic() - self._started_at < SHORT_S:
+        if not self._has_run and ran_s < SHORT_S:
             raise RunError(f"The worker ended with exit code {self.worker.returncode}; its reason stands above.")
-        words(f"The worker had ended with exit code {self.worker.returncode} and was started again.")
+        # one that has run may end at once as long as the database restarts
+        self._wait_s = 0.0 if ran_s > SHORT_S else min(LONGEST_WAIT_S, 2 * self._wait_s + 1)
+        words(f"The worker had ended with exit code {self.worker.returncode} and is started again in {self._wait_s:g} s.")
+        time.sleep(self._wait_s)
         kill_session(self.worker)
         self._start()
+
+    def _check_broker(self) -> None:
+        try:
+            if self._broker is not None and self._broker.ensure():
+                words("The broker had died and was started again.")
+        except BrokerError as error:  # tried again at the next check: the workers ask the store meanwhile
+            words(error.message)
 
 
 @contextmanager
@@ -66,7 +80,7 @@ def _signals() -> Iterator[None]:
         raise KeyboardInterrupt
 
     # one that was ignored when we were started stays so: that is how nohup keeps `up` running
-    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield

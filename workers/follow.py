@@ -66,13 +66,14 @@ def follow(store: Store, job_id: int, on_progress: OnProgress, check: Callable[[
     left, count_at = total, 0.0
     while True:
         with store.reading() as connection:
-            state, paused_at = connection.execute(select(jobs.c.state, jobs.c.paused_at).where(jobs.c.id == job_id)).one()
+            state, paused_at, message = connection.execute(select(jobs.c.state, jobs.c.paused_at, jobs.c.message).where(jobs.c.id == job_id)).one()
             if state in TERMINAL or time.monotonic() >= count_at:
                 started = time.monotonic()
                 left = pending(connection, job_id)
                 count_at = time.monotonic() + (time.monotonic() - started) / COUNT_SHARE
         total = max(total, left)  # a submit may still be adding
-        on_progress("read" if paused_at is None else "paused (python manage.py resume)", total - left, total)
+        waits = "paused (python manage.py resume)" if paused_at is not None else f"waits: {message}" if message else "read"
+        on_progress(waits, total - left, total)
         if state in TERMINAL:
             with store.reading() as connection:
                 return str(state), counts(connection, job_id)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from suites.discover import Pack
 from suites.errors import StoreError
 from workers.audit import record
-from workers.store import Store
+from workers.store import Store, unhurried
 from workers.views import refresh_views
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -37,6 +37,7 @@ def migrate(store: Store, packs: Iterable[Pack]) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with store.begin() as connection:
+        unhurried(connection)
         before = revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

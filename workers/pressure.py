@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from suites.errors import RunError
 from workers.store import Store
-from workers.tables import work
+from workers.tables import jobs, work
 
 LOOK_S = 0.5
 
@@ -49,4 +49,6 @@ def _waiting(store: Store, enough: int) -> int:
         first, last = connection.execute(select(select(func.min(work.c.id)).scalar_subquery(), select(func.max(work.c.id)).scalar_subquery())).one()
         if first is None or last - first + 1 < enough:
             return 0
-        return int(connection.execute(select(func.count()).select_from(work)).scalar_one())
+        # paused documents, and those of jobs whose student or key is missing, wait for a person
+        readable = (work.c.state != "paused") & jobs.c.message.is_(None)
+        return int(connection.execute(select(func.count()).select_from(work.join(jobs)).where(readable)).scalar_one())

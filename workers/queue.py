@@ -22,6 +22,7 @@ from sqlalchemy import Column, Connection, Row, ScalarSelect, Table, bindparam, 
 from suites.types import Finding
 from workers.bulk import among, insert_rows, listed
 from workers.statements import BODIES, END, FRESH, IDLE, LOST, NO_MESSAGE, OLDEST, OURS, TAKE, Ready
+from workers.store import insert_new
 from workers.tables import failures, findings, jobs, now_s, readings, sources, work
 
 if TYPE_CHECKING:
@@ -63,13 +64,17 @@ class Claims:
     held: tuple[Claim, ...]
 
 
-def claim(connection: Connection, owner: str, limit: int, lease_s: float, without: Collection[int] = (), share: int = 1) -> Claims | None:
+def claim(
+    connection: Connection, owner: str, limit: int, lease_s: float, without: Collection[int] = (), share: int = 1, *, lost_first: bool = True
+) -> Claims | None:
     """Up to `limit` documents of the oldest waiting job, or one whose earlier claim lapsed; None: nothing waits.
 
     Jobs in `without` are passed over: their student cannot be used here. Of what waits one part in `share`
     is taken, but `FEW` in any case: towards a job's end claims grow small, and all processes end together.
     """
-    rows = _ready(connection, without, LOST, 1, 1) or _ready(connection, without, FRESH, limit, share)
+    kinds = ((LOST, 1, 1), (FRESH, limit, share))
+    first, second = kinds if lost_first else kinds[::-1]
+    rows = _ready(connection, without, *first) or _ready(connection, without, *second)
     if not rows:
         return None
     ids = listed(row.id for row in _within(rows, CLAIM_CHARS))
@@ -146,6 +151,12 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     return refused
 
 
+def drop(connection: Connection, claims: Claims, held: Claim) -> None:
+    """Ends work that cannot be finished: its document was read already, says the database, and refuses a second reading. Counted as refused."""
+    if connection.execute(END, {"held": _held([held])}).all():
+        connection.execute(update(jobs).where(jobs.c.id == claims.job_id).values(n_refused=jobs.c.n_refused + 1))
+
+
 def _written(connection: Connection, student_id: str, held: Sequence[Claim]) -> int:
     """How many of these claims we have finished ourselves, by a commit whose answer was lost."""
     epochs = {c.document_id: c.epoch for c in held}
@@ -170,18 +181,9 @@ def sweep(connection: Connection, max_attempts: int) -> int:
     for row in dead:
         connection.execute(delete(work).where(work.c.id == row.id))
         reason = f"the claim lapsed {row.n_lost + 1} times: a crash, memory or a hang of the worker is suspected"
-        connection.execute(
-            insert(failures).values(
-                job_id=row.job_id,
-                document_id=row.document_id,
-                student_id=row.student_id,
-                stage="worker",
-                code="worker_lost",
-                reason=reason,
-                attempts=row.attempts,
-                failed_at=now_s(),
-            )
-        )
+        failure = {"job_id": row.job_id, "document_id": row.document_id, "student_id": row.student_id, "attempts": row.attempts, "reason": reason}
+        # one that stands there already must not hold up the sweep of all others
+        insert_new(connection, failures, [failure | {"stage": "worker", "code": "worker_lost"}], failed_at=now_s())
     return len(lapsed)
 
 

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from suites.errors import StillhouseError
 from workers.queue import next_job
@@ -81,8 +82,16 @@ class Reader:
             self._ring(waiting)  # wakes the next process, which wakes the next: all read when much waits
         from workers.drain import drain  # a parent, which reads nothing, does not load what reading takes
 
-        drained = drain(self._store, self._settings, budget_s=DRAIN_S, stop=self._stopping.is_set)
+        try:
+            drained = drain(self._store, self._settings, budget_s=DRAIN_S, stop=self._stopping.is_set)
+        except MemoryError:
+            _end()
         if drained.exhausted:
-            log.critical("no memory is left; the process ends and is replaced")
-            os._exit(EXIT_CODE)  # all that it held is finished or given back, but for what took the memory
+            _end()
         return not drained.empty
+
+
+def _end() -> NoReturn:
+    """All that was held is finished or given back by now, but for what took the memory."""
+    log.critical("no memory is left; the process ends and is replaced")
+    os._exit(EXIT_CODE)

@@ -61,7 +61,7 @@ ROLES: dict[str, Role] = {
             "jobs": "SELECT, INSERT, UPDATE",
             "sources": "SELECT, INSERT, UPDATE",
             "rejects": "SELECT, INSERT",
-            "documents": "SELECT, INSERT",
+            "documents": "SELECT, INSERT, UPDATE (received_at)",  # the right to lock them while they become work
             "texts": "INSERT, SELECT (document_id)",
             "data_keys": "SELECT, INSERT",
             "tombstones": "SELECT",

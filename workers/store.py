@@ -25,6 +25,9 @@ TRANSIENT = frozenset(
     f"store_{code}" for code in ("operationalerror", "57p01", "57p02", "57p03", "08000", "08003", "08006", "40001", "40p01", "55p03", "53300", "sqlite_busy")
 )
 
+# a server that went without a word is known as gone within 15 s; by the kernel's defaults it would take a quarter of an hour
+HALF_OPEN = {"keepalives_interval": 5, "keepalives_count": 2, "tcp_user_timeout": 15_000}
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -61,12 +64,13 @@ class Store:
         with _translated(), self.engine.begin() as connection:
             yield connection
 
-    def write(self, step: Callable[[Connection], T]) -> T:
+    def write(self, step: Callable[[Connection], T], before: Callable[[], object] = lambda: None) -> T:
         """One transaction like `begin`, done again where the database was away or another transaction stood in the way. Raises StoreError.
 
-        A step may run more than once, also after a commit whose answer was lost: it must find out what is done already.
+        A step may run more than once, also after a commit whose answer was lost: it must find out what is done already. `before` is called before each run.
         """
         for wait_s in RETRIES_S:
+            before()
             try:
                 with self.begin() as connection:
                     return step(connection)
@@ -75,6 +79,7 @@ class Store:
                     raise
                 log.warning("the database was away or busy, trying again", extra={"code": error.code, "seconds": wait_s})
                 time.sleep(wait_s)
+        before()
         with self.begin() as connection:
             return step(connection)
 
@@ -94,8 +99,15 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__
+        code = _code(error)
         raise StoreError(_sentence(str(code), error), f"store_{str(code).lower()}") from None
+
+
+def _code(error: DBAPIError) -> str:
+    """SQLSTATE, or SQLite's name, or the error's kind."""
+    code = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or type(error.orig).__name__)
+    # the driver tells no extended code; the message names columns alone
+    return f"{code}_UNIQUE" if code == "SQLITE_CONSTRAINT" and str(error.orig).startswith("UNIQUE") else code
 
 
 def _sentence(code: str, error: DBAPIError) -> str:
@@ -103,6 +115,10 @@ def _sentence(code: str, error: DBAPIError) -> str:
         return "The database cannot be reached. Is it running, and is [store] url right?"
     if code in ("SQLITE_BUSY", "55P03"):
         return "The database is busy: another process holds it. Try again."
+    if code in ("40P01", "40001"):
+        return "Another transaction stood in the way, and the database gave this one up; nothing of this step was stored. Give the command again."
+    if code == "57014":
+        return "The database took longer than is allowed for one statement, and ended it; nothing of this step was stored."
     if code in ("SQLITE_FULL", "53100"):
         return "The disk is full: nothing of the last step was stored. Free space, then run the command again."
     if code == "42P01" or "no such table" in str(error.orig):
@@ -136,7 +152,7 @@ def _sqlite(database: str) -> Engine:
 def _postgresql(url: str) -> Engine:
     parsed = make_url(url).set(drivername="postgresql+psycopg")
     options = "-c statement_timeout=60000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000"
-    connect_args = {"connect_timeout": 5, "keepalives_idle": 5, "options": options}
+    connect_args = {"connect_timeout": 5, "keepalives_idle": 5, "options": options} | HALF_OPEN
     return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=connect_args)
 
 
@@ -155,3 +171,9 @@ def ping(store: Store) -> str:
     with store.reading() as connection:
         sql = "select 'SQLite ' || sqlite_version()" if store.is_sqlite else "select 'PostgreSQL ' || current_setting('server_version')"
         return str(connection.execute(text(sql)).scalar_one())
+
+
+def unhurried(connection: Connection) -> None:
+    """Lets this transaction's statements take as long as they need: those over a whole store or job."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, literal, select, text, union_all, update
 
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
@@ -44,10 +44,15 @@ _NEW_DOCUMENTS = {
     ),
 }
 _KNOWN = select(documents.c.id, documents.c.key, documents.c.content_sha256).where(documents.c.pack == bindparam("pack"), among(documents.c.key, "keys"))
-_TAKEN = {
-    table.name: select(table.c.document_id).where(table.c.student_id == bindparam("student"), among(table.c.document_id, "ids"))
-    for table in (readings, failures, work)
-}
+# one statement, and so one moment: asked one after the other, a document that is finished in between stands in none of them
+_TAKEN = union_all(
+    *(
+        select(table.c.document_id, literal(table.name).label("holds")).where(table.c.student_id == bindparam("student"), among(table.c.document_id, "ids"))
+        for table in (readings, failures, work)
+    )
+)
+# what other submits, of other jobs too, are about to make work of
+_LOCKED = select(documents.c.id).where(among(documents.c.id, "ids")).order_by(documents.c.id).with_for_update(key_share=True)
 
 # (label of the file, or None while the workers are waited for; rows seen so far)
 OnRows = Callable[[str | None, int], None]
@@ -254,7 +259,9 @@ def _known(connection: Connection, pack: str, keys: Sequence[tuple[str, str]]) -
 
 def _taken(connection: Connection, student_id: str, ids: Collection[int]) -> dict[int, str]:
     """Documents that this student has read, failed on or still has to read, each with the table that says so."""
-    taken: dict[int, str] = {}
-    for name, statement in _TAKEN.items() if ids else ():
-        taken |= dict.fromkeys(connection.execute(statement, {"student": student_id, "ids": listed(ids)}).scalars(), name)
-    return taken
+    if not ids:
+        return {}
+    asked = {"student": student_id, "ids": listed(ids)}
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        connection.execute(_LOCKED, {"ids": asked["ids"]})
+    return {row.document_id: row.holds for row in connection.execute(_TAKEN, asked)}

@@ -34,8 +34,8 @@ def sweep_until(stopping: threading.Event, settings: Settings, ring: Callable[[i
     wait_s = 0.0
     while not stopping.wait(wait_s):
         wait_s = settings.worker.sweep_s
-        look()
         try:
+            look()
             sweep_once(store, settings, ring)
         except StillhouseError as error:
             log.warning("sweep failed, trying again", extra={"code": error.code, "error": error.message})

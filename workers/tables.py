@@ -225,7 +225,7 @@ failures = Table(
     _key("jobs", "job", index=True),
     Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document that could not be read"),
     Column("student_id", String(80), nullable=False, comment="student that should have read it"),
-    Column("stage", String(20), nullable=False, comment="where it failed: open (seal), clean, rules, refine, predict (elsewhere), worker (claims lapsed)"),
+    Column("stage", String(20), nullable=False, comment="where it failed: open, clean, rules, refine, predict (elsewhere), store, worker (claims lapsed)"),
     Column("code", String(40), nullable=False, comment="what went wrong, machine-readable"),
     Column("reason", Text, nullable=False, comment="what went wrong, without text"),
     Column("attempts", Integer, nullable=False, comment="attempts made"),

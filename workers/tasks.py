@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from billiard.process import active_children
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_process_shutdown, worker_ready, worker_shutting_down
 
 from suites.errors import StillhouseError
 from workers.app import app
@@ -28,7 +28,11 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNAL = signal.SIGUSR2
 
+# Celery waits for its processes without end; what they hold lapses
+STOP_S = 15.0
+
 _stopping = threading.Event()
+_watch: Watch | None = None
 
 
 @cache
@@ -57,20 +61,38 @@ def _logging(loglevel: int = logging.WARNING, **_: Any) -> None:
     log_to_stderr(loglevel)
 
 
+@worker_init.connect
+def _parent_starting(**_: Any) -> None:
+    """The sweep needs no broker: it begins although none may answer."""
+    threading.Thread(target=sweep_until, args=(_stopping, load_settings(), ring, _look), daemon=True, name="sweep").start()
+
+
 @worker_ready.connect
 def _parent_ready(sender: Any, **_: Any) -> None:
-    watch = Watch(sender.pool.num_processes)
-    threading.Thread(target=sweep_until, args=(_stopping, load_settings(), ring, watch.look), daemon=True, name="sweep").start()
+    global _watch
+    _watch = Watch(sender.pool.num_processes)
     log.info("worker ready")
+
+
+def _look() -> None:
+    if _watch is not None:
+        _watch.look()
 
 
 @worker_shutting_down.connect
 def _parent_stopping(**_: Any) -> None:
     """Celery waits for its children's calls; they are told to end theirs after the part in hand."""
     _stopping.set()
+    _signal_children(STOP_SIGNAL)
+    timer = threading.Timer(STOP_S, _signal_children, (signal.SIGKILL,))
+    timer.daemon = True
+    timer.start()
+
+
+def _signal_children(number: signal.Signals) -> None:
     for child in active_children():
         with suppress(ProcessLookupError):
-            os.kill(child.pid, STOP_SIGNAL)
+            os.kill(child.pid, number)
 
 
 def was_stopped() -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, select, text, true, update
 
 from workers.audit import verify_chain
 from workers.queue import TERMINAL, counts
-from workers.store import Store
+from workers.store import Store, unhurried
 from workers.tables import failures as failed
 from workers.tables import findings, jobs, now_s, readings, rejects, sources, texts, work
 
@@ -36,6 +36,7 @@ class Law:
 
 def laws(connection: Connection, job_id: int | None = None) -> list[Law]:
     """The laws over the whole store, or over one job, from one snapshot."""
+    unhurried(connection)
     return [_adds_up(connection, job_id), *(_law(connection, *asked) for asked in _asked(job_id))]
 
 
@@ -68,7 +69,8 @@ def check_ended(store: Store, job_ids: Sequence[int]) -> None:
             message = f"laws that do not hold: {', '.join(broken)} (python manage.py verify {job_id})"
             with store.begin() as connection:
                 still = (jobs.c.id == job_id) & jobs.c.state.in_(TERMINAL)
-                connection.execute(update(jobs).where(still).values(state="COMPLETED_WITH_ERRORS", message=message))
+                state = case((jobs.c.state == "COMPLETED", "COMPLETED_WITH_ERRORS"), else_=jobs.c.state)
+                connection.execute(update(jobs).where(still).values(state=state, message=message))
 
 
 def lapsed(connection: Connection, sweep_s: float) -> int:

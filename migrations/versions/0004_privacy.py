@@ -11,7 +11,7 @@ CHANGED = (
     ("documents", "content_sha256", "SHA-256 of the text in UTF-8; of a sealed text HMAC-SHA-256 under the store's index key"),
     ("documents", "meta", "metadata as submitted; empty where the text is sealed: they lie sealed with it"),
     ("texts", "text", "the document's text, or in base64 what it is sealed to; analysts have no right to read this table"),
-    ("failures", "stage", "where it failed: open (seal), clean, rules, refine, predict (elsewhere), worker (claims lapsed)"),
+    ("failures", "stage", "where it failed: open, clean, rules, refine, predict (elsewhere), store, worker (claims lapsed)"),
 )
 # a document of former days was brought by the first job that is known to have dealt with it
 BROUGHT = """

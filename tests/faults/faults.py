@@ -20,7 +20,8 @@ from suites.errors import StoreError
 from tests.faults.toy import ROOT
 from tests.faults.world import World, _children
 
-Fault = Callable[[World], None]
+# gives False where it struck nobody
+Fault = Callable[[World], bool | None]
 FAULTS: dict[str, Fault] = {}
 # where a process can die, in the order of a document's life; each is also a fault of its own
 POINTS = (
@@ -46,43 +47,51 @@ def faults_for(world: World) -> list[str]:
 
 
 @fault()
-def kill_child(world: World) -> None:
+def kill_child(world: World) -> bool:
     """SIGKILL to a process that holds documents."""
-    if pid := world.holder():
+    pid = world.holder()
+    if pid is not None:
         world.note_held(pid)
         _signal(pid, signal.SIGKILL)
+    return pid is not None
 
 
 @fault()
-def kill_worker(world: World) -> None:
+def kill_worker(world: World) -> bool:
     """SIGKILL to one worker and all its processes."""
-    if world.workers:
-        _kill(world, [world.rng.choice(world.workers)])
+    chosen = world.rng.sample(world.workers, k=min(1, len(world.workers)))
+    _kill(world, chosen)
+    return bool(chosen)
 
 
 @fault()
-def kill_all_workers(world: World) -> None:
+def kill_all_workers(world: World) -> bool:
     """SIGKILL to every process that reads or sweeps."""
-    _kill(world, world.workers)
+    chosen = world.workers
+    _kill(world, chosen)
+    return bool(chosen)
 
 
 @fault()
-def stop_past_lease(world: World) -> None:
+def stop_past_lease(world: World) -> bool:
     """SIGSTOP to a process that holds documents, until its claim has lapsed and been given to another."""
-    if pid := world.holder():
+    pid = world.holder()
+    if pid is not None:
         world.stop_for(pid, world.worker["lease_s"] + 4 * world.worker["sweep_s"])
+    return pid is not None
 
 
 @fault()
-def sleep_before_finish(world: World) -> None:
+def sleep_before_finish(world: World) -> bool:
     """The same between reading and writing: what wakes up writes at once."""
     point = world.arm("read.after", "stop")  # outside a transaction: SQLite has one writer, and it would be this one
     time.sleep(POINT_S)
     if point.exists():
         point.unlink(missing_ok=True)
-        return
+        return False
     time.sleep(world.worker["lease_s"] + 3 * world.worker["sweep_s"])
     world.wake_points()
+    return True
 
 
 @fault()
@@ -105,9 +114,9 @@ def sigquit(world: World) -> None:
 
 
 @fault()
-def exit_in_commit(world: World) -> None:
+def exit_in_commit(world: World) -> bool:
     """SystemExit between the last statement and the commit."""
-    _armed(world, "commit.before", "exit")
+    return _armed(world, "commit.before", "exit")
 
 
 @fault("broker")
@@ -246,15 +255,18 @@ def pause_and_resume(world: World) -> None:
 
 
 @fault()
-def erase_in_flight(world: World) -> None:
-    """A document is erased while it may be read: it never comes back."""
+def erase_in_flight(world: World) -> bool:
+    """A document is erased while it may be read, by a purge that dies once and is repeated: it never comes back."""
+    key = None
     with suppress(StoreError), world.store.reading() as connection:
         key = connection.execute(text("SELECT d.key FROM work w JOIN documents d ON d.id = w.document_id ORDER BY w.state, w.id LIMIT 1")).scalar()
-        if key is None:
-            return
+    if key is None:
+        return False
+    world.arm(world.rng.choice(("purge.chunk.before", "purge.chunk.after")), "kill")
     while world.manage("purge", "--document", key, "--pack", "toy", "--yes", check=False) is None:
-        time.sleep(0.5)
+        time.sleep(0.3)
     world.expected.erased[key] = world.at()
+    return True
 
 
 @fault()
@@ -270,9 +282,27 @@ def submit_killed(world: World) -> None:
     world.submit(path)
 
 
+@fault()
+def submit_killed_in_a_chunk(world: World) -> None:
+    """SIGKILL to a submit before or after a chunk's rows, in their transaction; it is repeated while what was stored is read."""
+    world.arm(world.rng.choice(("submit.chunk.before", "submit.chunk.after")), "kill")
+    world.submit(world.new_wave(220))
+
+
+@fault()
+def two_submits_at_once(world: World) -> None:
+    """The same file is submitted twice at the same time, while its documents are read."""
+    path = world.new_wave(300)
+    command = [sys.executable, str(ROOT / "manage.py"), "submit", "toy", str(path), "--job", f"again-{world.n_waves}"]
+    process = subprocess.Popen(command, env=world.environment, stdout=subprocess.DEVNULL, stderr=world.log)
+    world.submit(path)
+    process.wait()
+    world.manage("submit", "toy", str(path), "--job", f"again-{world.n_waves}", check=False)
+
+
 def _point(name: str) -> Fault:
-    def die(world: World) -> None:
-        _armed(world, name, "kill")
+    def die(world: World) -> bool:
+        return _armed(world, name, "kill")
 
     die.__name__ = f"die_at_{name}"
     return die
@@ -282,12 +312,15 @@ for _name in POINTS:
     fault()(_point(_name))
 
 
-def _armed(world: World, point: str, action: str) -> None:
+def _armed(world: World, point: str, action: str) -> bool:
+    """Arms a point for POINT_S; gives whether a process reached it."""
     path = world.arm(point, action)
     ends = time.monotonic() + POINT_S
     while path.exists() and time.monotonic() < ends:
         time.sleep(0.02)
+    struck = not path.exists()
     path.unlink(missing_ok=True)
+    return struck
 
 
 def _kill(world: World, workers: list[subprocess.Popen[bytes]]) -> None:

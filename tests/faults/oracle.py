@@ -52,6 +52,7 @@ class Verdict:
 
     read: int = 0
     lost: int = 0
+    left: int = 0
     doubled: int = 0
     ghosts: int = 0
     innocents_dead: int = 0
@@ -63,7 +64,7 @@ class Verdict:
 
     @property
     def faults(self) -> dict[str, Any]:
-        found = {name: getattr(self, name) for name in ("lost", "doubled", "ghosts", "innocents", "poisons_alive", "wrong", "broken_laws")}
+        found = {name: getattr(self, name) for name in ("lost", "left", "doubled", "ghosts", "innocents", "poisons_alive", "wrong", "broken_laws")}
         return {name: value for name, value in found.items() if value}
 
 
@@ -86,7 +87,9 @@ def judge(store: Store, expected: Expected, findings: Mapping[str, Any] | None =
         failed = dict(rows("SELECT d.key, f.code FROM failures f JOIN documents d ON d.id = f.document_id"))
         gone = {key for key, job in rows("SELECT c.key, c.job_id FROM submitted c") if job in expected.cancelled} | set(expected.erased)
         verdict.read = len(read)
-        verdict.lost = len(expected.keys - read - failed.keys() - gone)
+        waiting = {key for (key,) in rows("SELECT d.key FROM work w JOIN documents d ON d.id = w.document_id")}
+        verdict.lost = len(expected.keys - read - failed.keys() - gone - waiting)
+        verdict.left = len(waiting)
         doubled = "SELECT count(*) FROM (SELECT 1 FROM effects GROUP BY document_id, student_id HAVING count(*) > 1) t"
         verdict.doubled = rows(doubled)[0][0] + len(read & failed.keys())
         verdict.innocents = dict(Counter(code for key, code in failed.items() if key not in expected.poisons))

@@ -198,7 +198,7 @@ def _sums(runs: list[Part]) -> Part:
         "seeds": [run["seed"] for run in runs],
         "read": total("read"),
         "poisons": total("n_poisons"),
-        **{name: total(name) for name in ("lost", "doubled", "ghosts", "wrong", "innocents_dead", "poisons_alive")},
+        **{name: total(name) for name in ("lost", "left", "doubled", "ghosts", "wrong", "innocents_dead", "poisons_alive")},
         "broken_laws": sorted({law for run in runs for law in run["broken_laws"]}),
         "zombies_refused": total("zombies_refused"),
         "canaries_found": canaries.total(),
@@ -220,7 +220,7 @@ def _bad(report: Part) -> list[str]:
     """What does not hold of what is promised."""
     bad = []
     for store in [*report["stores"], *report["other_brokers"].values()]:
-        for name in ("lost", "doubled", "ghosts", "wrong", "innocents_dead", "poisons_alive", "broken_laws", "canaries_found"):
+        for name in ("lost", "left", "doubled", "ghosts", "wrong", "innocents_dead", "poisons_alive", "broken_laws", "canaries_found"):
             if store[name]:
                 bad.append(f"{store.get('store', 'other broker')}: {name} = {store[name]}")
     bad += [f"{store['store']}: recovery {store['recovery_p99_s']} s" for store in report["stores"] if store["recovery_p99_s"] > recovery.LOST_WITHIN_S]

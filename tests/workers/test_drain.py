@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 
 from pipelines.predict import Reading
 from suites.discover import Pack
@@ -230,7 +230,7 @@ def test_a_retry_leaves_an_open_job_open(store: Store, settings: Settings, toy_p
 def test_what_the_machine_refuses_fails_no_document(
     store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path, error: Exception, exhausted: bool
 ) -> None:
-    """Where memory or files run out, what was read is kept, the document in hand waits for its claim to lapse, and all others can be read at once."""
+    """Where files run out, what was read is kept and all else can be read at once; where memory does, all but the document in hand: it may be its doing."""
     job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
 
     class Short(Reader):
@@ -252,4 +252,36 @@ def test_what_the_machine_refuses_fails_no_document(
         count = counts(connection, job)
         states = connection.execute(select(work.c.state, work.c.n_lost).order_by(work.c.id)).all()
     assert (count.failed, count.done, len(states)) == (0, 3, 7)
-    assert [tuple(row) for row in states] == [("leased", 0)] + [("ready", 0)] * 6
+    assert [tuple(row) for row in states] == [("leased" if exhausted else "ready", 0)] + [("ready", 0)] * 6
+
+
+def test_a_second_reading_is_refused_and_its_neighbours_are_read(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A document whose reading stands there already costs itself alone: its work ends, counted as refused, and the job comes to its end."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    with store.begin() as connection:
+        values = "SELECT document_id, student_id, job_id, 1, 0, 0.0 FROM work ORDER BY id LIMIT 1"
+        connection.execute(text(f"INSERT INTO readings (document_id, student_id, job_id, epoch, n_findings, read_at) {values}"))
+        connection.execute(text("UPDATE work SET epoch = 5"))
+    read(store, settings, lambda pack, student: Reader())
+    with store.begin() as connection:
+        count = counts(connection, job)
+    assert (count.done, count.pending, count.refused, count.failed) == (10, 0, 1, 0)
+
+
+def test_what_the_database_refuses_is_one_failure(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """A reading that the database takes from nobody is a failure with its code, and all others of the part are written."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    sqlite = ("CREATE TRIGGER never BEFORE INSERT ON readings WHEN new.document_id = 4 BEGIN SELECT RAISE(ABORT, 'never'); END",)
+    postgresql = (
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never' USING ERRCODE = '23514'; END $$",
+        "CREATE TRIGGER never BEFORE INSERT ON readings FOR EACH ROW WHEN (new.document_id = 4) EXECUTE FUNCTION never()",
+    )
+    with store.begin() as connection:
+        for sql in sqlite if store.is_sqlite else postgresql:
+            connection.execute(text(sql))
+    read(store, settings, lambda pack, student: Reader())
+    with store.begin() as connection:
+        count = counts(connection, job)
+        failed = connection.execute(text("SELECT document_id, stage, code FROM failures")).one()
+    assert (count.done, count.pending, count.failed) == (9, 0, 1)
+    assert tuple(failed) == (4, "store", "store_refused")

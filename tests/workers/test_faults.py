@@ -42,3 +42,4 @@ def test_nothing_is_lost_or_doubled_under_faults(kind: str, made: Path, tmp_path
 def test_a_protocol_with_a_part_taken_out_fails(ablation: ablations.Ablation, made: Path, tmp_path: Path) -> None:
     """Without the fence documents are doubled, with results outside the transaction they are lost, with the broker as the truth they are left over."""
     assert ablations.run(ablation, partial(World, tmp_path / "world", made, "sqlite", 51), whole=False) > 0
+    assert ablations.run(ablation, partial(World, tmp_path / "control", made, "sqlite", 51), whole=True) == 0

@@ -180,6 +180,14 @@ class Protocol(RuleBasedStateMachine):
         done = submit(self.store, self.toy, STUDENT, [path], name=path.name, chunk=4, ring=lambda job_id: None)
         self.jobs = sorted({*self.jobs, done.job_id})
         self.closed.discard(done.job_id)
+        assert not self._nowhere(path)
+
+    def _nowhere(self, path: Path) -> set[str]:
+        """Documents of a file that was just submitted which neither wait, nor were read, nor failed, nor were erased."""
+        keys = {json.loads(line)["id"] for line in path.read_text().splitlines()} - self.erased
+        somewhere = " UNION ".join(f"SELECT document_id FROM {table}" for table in ("work", "readings", "failures"))
+        with self.store.reading() as connection:
+            return keys - set(connection.execute(text(f"SELECT key FROM documents WHERE id IN ({somewhere})")).scalars())
 
 
 @pytest.fixture

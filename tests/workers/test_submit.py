@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from sqlalchemy import func, select
 
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
+from workers.bulk import insert_rows
 from workers.ingest import Incoming, Source
+from workers.migrate import migrate
 from workers.queue import cancel, counts
 from workers.store import Store
-from workers.submit import Submitted, submit
+from workers.submit import _WORK_COLUMNS, Submitted, _taken, submit
 from workers.tables import documents, jobs, rejects, sources, texts, work
 
 from .conftest import write_documents
@@ -178,3 +182,29 @@ def test_a_submit_holds_one_chunk(store: Store, toy_pack: Pack, tmp_path: Path, 
     monkeypatch.setattr("workers.submit.read_paths", lambda paths, max_chars: iter([(Source(tmp_path / "a", "a", 1), rows())]))
     sent(store, toy_pack, tmp_path / "a", on_rows=lambda label, n: seen.update(stored=n))
     assert seen["read"] == 100 and seen["most"] <= 7 + 1
+
+
+def test_two_submits_at_once_make_work_of_a_document_once(toy_pack: Pack, postgres_url: str, tmp_path: Path) -> None:
+    """Of two submits that bring the same stored documents for a new student, the second waits for the first and counts them as waiting.
+
+    PostgreSQL alone: SQLite has one writer.
+    """
+    store, other, ids = Store(postgres_url), "toy-111111111111", range(1, 6)
+    migrate(store, [toy_pack])
+    job = sent(store, toy_pack, write_documents(tmp_path / "a.jsonl", 5)).job_id
+    told: list[dict[int, str]] = []
+
+    def second() -> None:
+        with store.begin() as connection:
+            told.append(_taken(connection, other, ids))
+
+    later = threading.Thread(target=second)
+    with store.begin() as connection:
+        assert _taken(connection, other, ids) == {}
+        insert_rows(connection, _WORK_COLUMNS, [(job, document_id, other, "ready", 0, 0, 0) for document_id in ids])
+        later.start()
+        time.sleep(0.4)
+        assert not told
+    later.join()
+    store.close()
+    assert told == [dict.fromkeys(ids, "work")]

@@ -58,13 +58,20 @@ def patch_sweeper(module):
     for name in ("sweep", "settle"):
         around(module, name, f"sweeper.{name}")
     if ABLATION == "broker_is_truth":
-        module.sweep_once = lambda store, settings, ring: None
+        sweep = module.sweep_once
+        module.sweep_once = lambda store, settings, ring: sweep(store, settings, lambda job_id: None)
 
 
 def patch_reader(module):
     around(module.Reader, "_read", "wake")
     if ABLATION == "broker_is_truth":  # a message is a chunk of work: nobody asks by himself, nobody rings again
         module.Reader.ask_beside = lambda self, every_s: None
+        module.DRAIN_S = 0.3
+
+
+def patch_tasks(module):
+    if ABLATION == "broker_is_truth":
+        module.ring = lambda job_id: True
 
 
 def patch_store(module):
@@ -87,9 +94,7 @@ def patch_submit(module):
 
 
 def patch_purge(module):
-    for name in ("_purge_chunk",):
-        if hasattr(module, name):
-            around(module, name, "purge.chunk")
+    around(module._Purge, "_erase_next", "purge.chunk")
 
 
 def unfenced(connection, claims, done):
@@ -144,6 +149,7 @@ PATCHES = {
     "workers.store": patch_store,
     "workers.submit": patch_submit,
     "workers.purge": patch_purge,
+    "workers.tasks": patch_tasks,
 }
 
 
