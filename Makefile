@@ -46,7 +46,7 @@ setup-bench: setup-dev requirements-bench.lock ## add the peers of `manage.py be
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
 
-test: setup-dev ## all tests, about ten minutes
+test: setup-dev ## all tests, about thirteen minutes
 	@$(BIN)/python -m pytest
 
 lint: setup-dev ## ruff, and the packs' contract
