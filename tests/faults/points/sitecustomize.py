@@ -116,7 +116,7 @@ def unfenced(connection, claims, done):
     return 0
 
 
-def write_in_two(self, step):
+def write_in_two(self, step, before=lambda: None):
     """Ends the work in one transaction and writes the results in another."""
     from workers.bulk import listed
     from workers.statements import END
