@@ -275,7 +275,7 @@ class _Progress:
 class _Failing:
     """The machine failed while this document alone was read.
 
-    It is given back; but where memory ran out, which may be its own doing, its claim lapses: it is read again later, by another process.
+    It is given back; but where memory ran out or the process reads nothing any more, which may be its own doing, its claim lapses and the process ends.
     """
 
     claim: Claim
@@ -296,8 +296,19 @@ def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> tup
         if is_machines(error):
             log.exception("the machine failed", extra={"stage": "predict", "code": "machine"})
             return [], _Failing(part[0], type(error).__name__, isinstance(error, MemoryError))
+        if not _reads_anything(readings):
+            log.exception("this process reads nothing any more", extra={"stage": "predict", "code": "broken_process"})
+            return [], _Failing(part[0], type(error).__name__, exhausted=True)
         log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})
         return [(part[0], Reading(documents[0].id, stage="predict", code="unexpected", reason=f"reading raised {type(error).__name__}"))], None
+
+
+def _reads_anything(readings: Predictor) -> bool:
+    """Whether a harmless text can be read: if not, the process is at fault, and would fail document after document."""
+    try:
+        return len(list(readings.predict([Document("probe", "A sentence.")]))) == 1
+    except Exception:
+        return False
 
 
 def _one_by_one(readings: Predictor, part: list[Claim], progress: _Progress) -> tuple[list[tuple[Claim, Reading]], _Failing | None]:

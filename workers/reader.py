@@ -93,5 +93,5 @@ class Reader:
 
 def _end() -> NoReturn:
     """All that was held is finished or given back by now, but for what took the memory."""
-    log.critical("no memory is left; the process ends and is replaced")
+    log.critical("no memory is left, or nothing can be read any more; the process ends and is replaced")
     os._exit(EXIT_CODE)

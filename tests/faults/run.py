@@ -107,6 +107,8 @@ def _chaos(made: Path, kind: str, seed: int, n_documents: int, n_faults: int, **
     world = _world(made, kind, seed, **options)
     try:
         outcome = chaos.run(world, n_documents, n_faults, partial(print, flush=True))
+        if outcome.verdict.faults:  # what the workers said of it
+            shutil.copyfile(world.folder / "log", made.parent / f"chaos-{kind}-{seed}.log")
         return {
             "seed": seed,
             "n_documents": outcome.documents,

@@ -36,7 +36,7 @@ class Reader:
     def __init__(self, on_part: Callable[[], None] = lambda: None) -> None:
         self._on_part = on_part
 
-    def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+    def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
         self._on_part()
         return (Reading(d.id) for d in documents)
 
@@ -154,7 +154,7 @@ def test_claims_grow_small_towards_the_end(store: Store, settings: Settings, toy
     sizes: list[int] = []
 
     class Noting(Reader):
-        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
             sizes.append(len(documents))
             return super().predict(documents, on_batch)
 
@@ -170,7 +170,7 @@ def test_the_watchdog_is_not_armed_at_every_batch(store: Store, settings: Settin
     monkeypatch.setattr("faulthandler.dump_traceback_later", lambda timeout, exit: armed.append(timeout))
 
     class Batches(Reader):
-        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
             for document in documents:
                 for _ in range(1000):
                     on_batch()
@@ -216,7 +216,7 @@ def test_a_retry_leaves_an_open_job_open(store: Store, settings: Settings, toy_p
     job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 3))
 
     class Failing(Reader):
-        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
             return (Reading(d.id, stage="rules", code="rules_failed", reason="rules raised KeyError") for d in documents)
 
     read(store, settings, lambda pack, student: Failing())
@@ -234,7 +234,7 @@ def test_what_the_machine_refuses_fails_no_document(
     job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
 
     class Short(Reader):
-        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
             for document in documents:
                 if int(document.id) % 10 == 4:
                     raise error
@@ -285,3 +285,19 @@ def test_what_the_database_refuses_is_one_failure(store: Store, settings: Settin
         failed = connection.execute(text("SELECT document_id, stage, code FROM failures")).one()
     assert (count.done, count.pending, count.failed) == (9, 0, 1)
     assert tuple(failed) == (4, "store", "store_refused")
+
+
+def test_a_process_that_reads_nothing_any_more_fails_no_document(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """Where even a harmless text cannot be read the process is at fault: it ends, one claim lapses, and nothing becomes a failure."""
+    job = sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+
+    class Broken(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
+            raise AttributeError("half of a module")
+
+    drained = drain(store, settings, budget_s=30, get_predictor=lambda pack, student: Broken())  # type: ignore[arg-type, return-value]
+    with store.begin() as connection:
+        count = counts(connection, job)
+        leased = connection.execute(text("SELECT count(*) FROM work WHERE state = 'leased'")).scalar_one()
+    assert drained.exhausted
+    assert (count.failed, count.done, count.pending, leased) == (0, 0, 10, 1)
