@@ -275,7 +275,7 @@ class World:
     def recoveries(self) -> list[float]:
         """Seconds from the death of a process that held a document until it was read, or failed, one for each document."""
         with self.store.reading() as connection:
-            read = dict(connection.execute(text("SELECT document_id, read_at FROM readings")).tuples().all())
+            read = {row.document_id: row.read_at for row in connection.execute(text("SELECT document_id, read_at FROM readings"))}
         return [read[document] - at for at, documents in self.killed for document in documents if read.get(document, 0.0) > at]
 
     def close(self) -> None:
