@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -268,6 +269,54 @@ def test_a_missing_graph_is_refused(tmp_path: Path) -> None:
     """A folder without its graph is a StudentError with the remedy."""
     with pytest.raises(StudentError, match=r"encoder\.xml not found\. Run `manage\.py finetune`"):
         OpenVinoEngine(tmp_path / "encoder.xml", pad_id=0)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), SystemExit(1)])
+def test_an_error_of_the_callers_is_raised_once(toy_student: tuple[Path, Student], error: BaseException) -> None:
+    """What a caller's projection or progress raises comes out as it is, and the next call gives every digit as before."""
+    engine = OpenVinoEngine(toy_student[1].folder / "encoder.xml", pad_id=0)
+    rows = [np.full(300, 5, np.int32), *(np.full(n, 6, np.int32) for n in range(2, 60))]
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    before = engine.states(rows)
+    for failing in ({"project": fail}, {"on_batch": fail}):
+        with pytest.raises(type(error)):
+            engine.states(rows, **failing)
+        assert all(np.array_equal(*pair) for pair in zip(before, engine.states(rows), strict=True))
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from pipelines.openvino_engine import OpenVinoEngine
+
+engine = OpenVinoEngine(Path(sys.argv[1]) / "encoder.xml", pad_id=0, n_threads=int(sys.argv[2]))
+rows = [np.full(n, 5, np.int32) for n in range(2, 60)]
+(few,) = engine.states(rows[:1])
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + 200 << 10, resource.RLIM_INFINITY))
+refused = 0
+for _ in range(2):
+    try:
+        engine.states(rows)
+    except MemoryError:
+        refused += 1
+resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+fresh = OpenVinoEngine(Path(sys.argv[1]) / "encoder.xml", pad_id=0, n_threads=int(sys.argv[2]))
+same = all(np.array_equal(*pair) for pair in zip(engine.states(rows), fresh.states(rows), strict=True))
+print(refused, same, np.array_equal(few, engine.states(rows[:1])[0]))
+"""
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_engine_that_was_short_of_memory_is_whole_again(toy_student: tuple[Path, Student], n_threads: int) -> None:
+    """Where OpenVINO gets no memory it is a MemoryError, no error of a document; once there is some, all states are those of a fresh engine."""
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(toy_student[1].folder), str(n_threads)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["2", "True", "True"], done.stderr
 
 
 def test_a_batch_of_one_equals_a_batch_of_many(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:

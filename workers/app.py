@@ -78,7 +78,7 @@ def make_app(settings: Settings) -> Celery:
         worker_soft_shutdown_timeout=SOFT_STOP_S,
         worker_enable_soft_shutdown_on_idle=True,
         # no time limit: one document may take long; a process that stands still is ended by its watchdog (drain.py). No recycling of
-        # processes by age or memory either: Celery looks at the peak, and only after a call; limits.py bounds what a process may take
+        # processes by age or memory either: Celery looks at the peak, and only after a call; hardening.py bounds what a process may take
     )
     return app
 

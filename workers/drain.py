@@ -291,16 +291,21 @@ def _predict(readings: Predictor, part: list[Claim], progress: _Progress) -> tup
     except StoreError:
         raise
     except Exception as error:
-        if len(part) > 1:
-            return _one_by_one(readings, part, progress)
-        if is_machines(error):
-            log.exception("the machine failed", extra={"stage": "predict", "code": "machine"})
-            return [], _Failing(part[0], type(error).__name__, isinstance(error, MemoryError))
-        if not _reads_anything(readings):
-            log.exception("this process reads nothing any more", extra={"stage": "predict", "code": "broken_process"})
-            return [], _Failing(part[0], type(error).__name__, exhausted=True)
-        log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})
-        return [(part[0], Reading(documents[0].id, stage="predict", code="unexpected", reason=f"reading raised {type(error).__name__}"))], None
+        if len(part) == 1:
+            return _failed_alone(readings, part[0], error)
+    # not while the error is handled: it holds what its frames held, a document that ate the memory all of it
+    return _one_by_one(readings, part, progress)
+
+
+def _failed_alone(readings: Predictor, held: Claim, error: Exception) -> tuple[list[tuple[Claim, Reading]], _Failing | None]:
+    if is_machines(error):
+        log.exception("the machine failed", extra={"stage": "predict", "code": "machine"})
+        return [], _Failing(held, type(error).__name__, isinstance(error, MemoryError))
+    if not _reads_anything(readings):
+        log.exception("this process reads nothing any more", extra={"stage": "predict", "code": "broken_process"})
+        return [], _Failing(held, type(error).__name__, exhausted=True)
+    log.exception("document failed", extra={"stage": "predict", "code": "unexpected"})
+    return [(held, Reading(str(held.document_id), stage="predict", code="unexpected", reason=f"reading raised {type(error).__name__}"))], None
 
 
 def _reads_anything(readings: Predictor) -> bool:

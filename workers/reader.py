@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from suites.errors import StillhouseError
+from suites.errors import RunError, StillhouseError
 from workers.queue import next_job
 from workers.settings import Settings
 from workers.store import Store
@@ -22,6 +22,8 @@ DRAIN_S = 10.0
 # a stop waits for the part in hand, no longer than this: what is held then lapses
 JOIN_S = 15.0
 EXIT_CODE = 71
+# a process that the machine has refused for so long may be at fault itself, as one is whose modules were half loaded when files ran out
+PATIENCE_S = 60.0
 
 Ring = Callable[[int], object]
 
@@ -34,6 +36,7 @@ class Reader:
         self._store: Store | None = None
         self._reading = threading.Lock()
         self._tried_at = time.monotonic()
+        self._refused_at = 0.0
         self._thread: threading.Thread | None = None
 
     def read(self, *, explained: bool) -> bool:
@@ -86,8 +89,14 @@ class Reader:
             drained = drain(self._store, self._settings, budget_s=DRAIN_S, stop=self._stopping.is_set)
         except MemoryError:
             _end()
+        except RunError:
+            self._refused_at = self._refused_at or time.monotonic()
+            if time.monotonic() - self._refused_at > PATIENCE_S:
+                _end()
+            raise
         if drained.exhausted:
             _end()
+        self._refused_at = 0.0
         return not drained.empty
 
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -225,6 +226,17 @@ def no_more_files(world: World) -> None:
 
 
 @fault()
+def memory_short(world: World) -> bool:
+    """For two seconds a process that holds documents gets next to no memory beyond what it has."""
+    pid = world.holder()
+    if pid is None:
+        return False
+    with world.limit(resource.RLIMIT_DATA, _data_bytes(pid) + world.rng.randrange(16 << 20), [pid]):
+        time.sleep(2.0)
+    return True
+
+
+@fault()
 def cancel_in_flight(world: World) -> None:
     """A job is cancelled while it is read: nothing of it is written afterwards."""
     job = world.submit(world.new_wave(60))
@@ -349,6 +361,14 @@ def _message(body: str, task: str = "workers.tasks.wake", content: str = "applic
     }
     body = base64.b64encode(body.encode()).decode()
     return json.dumps({"body": body, "content-encoding": "utf-8", "content-type": content, "headers": headers, "properties": properties})
+
+
+def _data_bytes(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 def _largest(world: World) -> int:

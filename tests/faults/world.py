@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,14 +226,12 @@ class World:
         return path
 
     @contextmanager
-    def limit(self, what: int, most: int) -> Iterator[None]:
+    def limit(self, what: int, most: int, only: Sequence[int] = ()) -> Iterator[None]:
         """Lowers a limit of the processes that write: the workers and, where files are meant to be full, PostgreSQL. With RLIMIT_FSIZE as if the disk were."""
-        pids = self._writers(what)
-        for pid in pids:
-            _limit(pid, what, most)
+        before = {pid: _limit(pid, what, most) for pid in only or self._writers(what)}
         yield
-        for pid in {*pids, *self._writers(what)}:
-            _limit(pid, what, None)
+        for pid in only or {*before, *self._writers(what)}:
+            _limit(pid, what, before.get(pid))
 
     def _writers(self, what: int) -> list[int]:
         if self.postgres is not None and what == resource.RLIMIT_FSIZE:
@@ -301,8 +299,10 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _limit(pid: int, what: int, most: int | None) -> None:
-    """Sets the soft limit; None: as high as it may be."""
+def _limit(pid: int, what: int, most: int | None) -> int | None:
+    """Sets the soft limit, None: as high as it may be; gives what it was."""
     with suppress(ProcessLookupError, OSError):
-        hard = resource.prlimit(pid, what)[1]
+        soft, hard = resource.prlimit(pid, what)
         resource.prlimit(pid, what, (hard if most is None else most, hard))
+        return soft
+    return None

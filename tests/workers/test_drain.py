@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +19,7 @@ from suites.discover import Pack
 from suites.errors import RunError
 from suites.types import Document
 from workers import queue, reader
-from workers.drain import drain
+from workers.drain import Drained, drain
 from workers.queue import claim, counts, next_job
 from workers.settings import Settings, StoreSettings, load_settings
 from workers.store import Store
@@ -54,6 +58,11 @@ def sent(store: Store, pack: Pack, student: str, path: Path) -> int:
 
 def read(store: Store, settings: Settings, get: Callable[[str, str], Any], budget_s: float = 30.0) -> int:
     return drain(store, settings, budget_s=budget_s, get_predictor=get).n_read
+
+
+def over(store: Store, settings: Settings) -> Settings:
+    """The settings with this store."""
+    return settings.model_copy(update={"store": StoreSettings(url=store.engine.url.render_as_string(hide_password=False))})
 
 
 def message(store: Store, job_id: int) -> str | None:
@@ -101,8 +110,7 @@ def test_the_bell_is_not_rung_for_what_cannot_be_read(
     read(store, settings, broken)
     rung: list[int] = []
     monkeypatch.setattr("workers.drain.predictor", lambda settings, pack, student, n_threads: broken(pack, student))
-    there = settings.model_copy(update={"store": StoreSettings(url=store.engine.url.render_as_string(hide_password=False))})
-    reader.Reader(there, threading.Event(), rung.append).read(explained=True)
+    reader.Reader(over(store, settings), threading.Event(), rung.append).read(explained=True)
     assert rung == []
     sweep_once(store, settings, rung.append)
     assert rung == [bad]
@@ -301,3 +309,51 @@ def test_a_process_that_reads_nothing_any_more_fails_no_document(store: Store, s
         leased = connection.execute(text("SELECT count(*) FROM work WHERE state = 'leased'")).scalar_one()
     assert drained.exhausted
     assert (count.failed, count.done, count.pending, leased) == (0, 0, 10, 1)
+
+
+def test_memory_is_let_go_before_documents_are_read_alone(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """What a document ate in company is free again when each is read by itself: the error's frames are gone by then."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    eaten: list[weakref.ref[Eaten]] = []
+
+    class Hungry(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
+            if len(list(documents)) > 1:
+                held = Eaten()
+                eaten.append(weakref.ref(held))
+                raise MemoryError
+            assert eaten[-1]() is None
+            return (Reading(d.id) for d in documents)
+
+    assert read(store, settings, lambda pack, student: Hungry()) == 10
+    assert eaten
+
+
+class Eaten:
+    """Stands for gigabytes."""
+
+
+def test_a_process_that_is_refused_for_long_ends(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine's refusal is borne for a while, as all may be refused; a process that meets nothing else for longer ends, to be replaced."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 10))
+    clock = [100.0]
+    monkeypatch.setattr(reader, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(reader, "_end", lambda: sys.exit(reader.EXIT_CODE))
+    answers: list[Exception | Drained] = []
+
+    def answer(*_: Any, **__: Any) -> Drained:
+        if isinstance(given := answers.pop(0), Exception):
+            raise given
+        return given
+
+    monkeypatch.setattr("workers.drain.drain", answer)
+    refused = RunError("refused", "machine")
+    reading = reader.Reader(over(store, settings), threading.Event(), lambda job_id: None)
+    for at, given in ((0.0, refused), (59.0, refused), (59.5, Drained(1, 0, empty=False)), (70.0, refused), (129.0, refused)):
+        clock[0], answers[:] = 100.0 + at, [given]
+        with nullcontext() if isinstance(given, Drained) else pytest.raises(RunError):
+            reading.read(explained=True)
+    clock[0], answers[:] = 231.0, [refused]
+    with pytest.raises(SystemExit) as ended:
+        reading.read(explained=True)
+    assert ended.value.code == reader.EXIT_CODE
