@@ -22,6 +22,7 @@ from workers.queue import Claim, Claims, claim, drop, explain, finish, give_back
 from workers.settings import Settings
 from workers.store import Store
 from workers.students import predictor
+from workers.turns import Turns
 from workers.verify import check_ended
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,9 @@ class _Drain:
         self._keys = Keys.of(settings)
         self._unusable: set[int] = set()
         self._n_read = self._n_refused = 0
-        self._claimed_s = 0.0
-        self._empty = self._lost_first = False
+        self._claimed_s = time.monotonic()
+        self._empty = False
+        self._turns = Turns()
         self._failing: _Failing | None = None
 
     def run(self) -> Drained:
@@ -123,11 +125,12 @@ class _Drain:
 
     def _claim(self, connection: Connection) -> Claims | None:
         worker = self._settings.worker
-        # by turns: many documents that kill their readers may not keep all processes from those that do not
-        self._lost_first = not self._lost_first
-        claims = claim(connection, owner_name(), worker.chunk, worker.lease_s, self._unusable, SHARE, lost_first=self._lost_first)
+        lost_first = self._turns.lost_first(time.monotonic())
+        claims = claim(connection, owner_name(), worker.chunk, worker.lease_s, self._unusable, SHARE, lost_first=lost_first)
         self._empty = claims is None
         self._claimed_s = time.monotonic()
+        if claims is not None:
+            self._turns.begin(self._claimed_s, is_lost=claims.is_lost)
         return claims
 
     def _opened(self, claims: Claims) -> Claims:

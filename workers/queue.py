@@ -62,6 +62,7 @@ class Claims:
     pack: str
     student_id: str
     held: tuple[Claim, ...]
+    is_lost: bool = False  # one whose earlier claim lapsed
 
 
 def claim(
@@ -73,16 +74,20 @@ def claim(
     is taken, but `FEW` in any case: towards a job's end claims grow small, and all processes end together.
     """
     kinds = ((LOST, 1, 1), (FRESH, limit, share))
-    first, second = kinds if lost_first else kinds[::-1]
-    rows = _ready(connection, without, *first) or _ready(connection, without, *second)
-    if not rows:
-        return None
+    for kind in kinds if lost_first else kinds[::-1]:
+        if rows := _ready(connection, without, *kind):
+            return _taken(connection, owner, lease_s, rows, is_lost=kind[0] is LOST)
+    return None
+
+
+def _taken(connection: Connection, owner: str, lease_s: float, rows: Sequence[Row[Any, Any, Any, Any, Any]], *, is_lost: bool) -> Claims:
+    """The claim of the first of these rows, as many as a process may hold in memory."""
     ids = listed(row.id for row in _within(rows, CLAIM_CHARS))
     taken = connection.execute(TAKE, {"ids": ids, "holder": owner, "lease_s": lease_s}).all()
     by_document = {document_id: (work_id, epoch, attempts) for work_id, epoch, attempts, document_id in taken}
     bodies = connection.execute(BODIES, {"ids": listed(by_document)})
     held = tuple(Claim(*by_document[document_id], document_id, text, key_id) for document_id, text, key_id in bodies)
-    return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held)
+    return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held, is_lost)
 
 
 def _ready(connection: Connection, without: Collection[int], kind: Ready, limit: int, share: int) -> Sequence[Row[Any, Any, Any, Any, Any]]:

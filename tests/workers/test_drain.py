@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -26,6 +27,7 @@ from workers.store import Store
 from workers.submit import submit
 from workers.sweeper import sweep_once
 from workers.tables import jobs, work
+from workers.turns import Turns
 
 from .conftest import write_documents
 
@@ -357,3 +359,36 @@ def test_a_process_that_is_refused_for_long_ends(store: Store, settings: Setting
     with pytest.raises(SystemExit) as ended:
         reading.read(explained=True)
     assert ended.value.code == reader.EXIT_CODE
+
+
+def test_turns_share_the_time() -> None:
+    """Lost documents that take a tenth of a second each have half of the time beside fresh claims that take five; each drain begins with either."""
+    turns, now, had = Turns(), 0.0, {True: 0.0, False: 0.0}
+    for _ in range(1000):
+        is_lost = turns.lost_first(now)
+        turns.begin(now, is_lost=is_lost)
+        took = 0.1 if is_lost else 5.0
+        now, had[is_lost] = now + took, had[is_lost] + took
+    assert abs(had[True] - had[False]) <= 5.2
+    assert {Turns().lost_first(0.0) for _ in range(100)} == {True, False}
+
+
+def test_what_was_lost_does_not_wait_for_all_that_is_fresh(store: Store, settings: Settings, toy_pack: Pack, tmp_path: Path) -> None:
+    """Forty lost documents, which are read one by one, are read while hundreds of fresh ones wait, and these do not wait for the last of them."""
+    sent(store, toy_pack, STUDENT, write_documents(tmp_path / "a.jsonl", 440))
+    with store.begin() as connection:
+        lost = connection.execute(text("UPDATE work SET n_lost = 1 WHERE id % 11 = 0 RETURNING document_id")).scalars().all()
+    order: list[int] = []
+
+    class Slow(Reader):
+        def predict(self, documents: Sequence[Document], on_batch: Callable[[], None] = lambda: None) -> Iterator[Reading]:
+            for document in documents:
+                time.sleep(0.002)
+                order.append(int(document.id))
+                yield Reading(document.id)
+
+    assert read(store, settings, lambda pack, student: Slow(), budget_s=60) == 440
+    places = [order.index(document_id) for document_id in lost]
+    assert len(lost) == 40
+    assert max(places) < 340
+    assert max(places) > 90
