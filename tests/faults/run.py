@@ -179,6 +179,7 @@ def _store(kind: str, done: dict[str, Part]) -> Part:
         **_sums(runs),
         "recovery_p50_s": recovered["p50_s"],
         "recovery_p99_s": recovered["p99_s"],
+        "recovery_max_s": recovered["max_s"],
         "recovery_n": recovered["n"],
         "recovery_kills": done[f"recovery:{kind}"]["n_kills"],
         "recovery_short_lease_s": recovery.summary(short) if short else {},
