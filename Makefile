@@ -76,8 +76,10 @@ results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on 
 results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (20 minutes to an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
 
-faults: setup-dev ## hundreds of faults on real processes and both stores, docs/results/faults.md (an hour; may be stopped and goes on; takes RabbitMQ from Debian's package)
-	@command -v rabbitmq-server >/dev/null || ls /usr/lib/rabbitmq >/dev/null 2>&1 || { echo "installing Debian's rabbitmq-server"; apt-get install -y --no-install-recommends rabbitmq-server >/dev/null || echo "without RabbitMQ: its parts are left out"; }
+faults: setup-dev ## hundreds of faults on real processes and both stores, docs/results/faults.md (an hour; may be stopped and goes on; takes RabbitMQ and Redis from Debian's packages)
+	@for server in rabbitmq redis; do \
+		PATH=$$PATH:/usr/sbin command -v $$server-server >/dev/null || { echo "installing Debian's $$server-server"; apt-get install -y --no-install-recommends $$server-server >/dev/null || echo "without it: its parts are left out"; }; \
+	done
 	@$(BIN)/python -m tests.faults.run
 
 fuzz: setup-dev ## readers, archives, rules and settings fuzzed (MINUTES=8)

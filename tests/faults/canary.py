@@ -32,7 +32,7 @@ def _server_log(world: World) -> int:
 
 
 def _broker(world: World) -> int:
-    if world.broker != "valkey":
+    if world.broker not in ("valkey", "redis"):
         return 0
     client = world.server.client
     n = 0

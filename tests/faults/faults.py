@@ -43,7 +43,7 @@ def fault(needs: str = "") -> Callable[[Fault], Fault]:
 
 def faults_for(world: World) -> list[str]:
     """The faults that this world can suffer."""
-    has = {"", world.kind, *(["broker"] if world.server else []), *(["valkey"] if world.broker == "valkey" else [])}
+    has = {"", world.kind, *(["broker"] if world.server else []), *(["valkey"] if world.broker in ("valkey", "redis") else [])}
     return [name for name, function in FAULTS.items() if function.needs in has]  # type: ignore[attr-defined]
 
 
@@ -157,21 +157,21 @@ def broker_reset(world: World) -> None:
 @fault("valkey")
 def broker_out_of_memory(world: World) -> None:
     """The broker takes no message for lack of memory."""
-    with suppress(Exception):
-        world.server.client.config_set("maxmemory", "1")
-        time.sleep(2.0)
-    with suppress(Exception):
-        world.server.client.config_set("maxmemory", "0")
+    _for_a_while(lambda client: client.config_set("maxmemory", "1"), lambda client: client.config_set("maxmemory", "0"), world)
 
 
 @fault("valkey")
 def broker_read_only(world: World) -> None:
     """The broker has become a replica of nobody: it answers, and takes nothing."""
+    _for_a_while(lambda client: client.replicaof("127.0.0.1", "1"), lambda client: client.replicaof("NO", "ONE"), world)
+
+
+def _for_a_while(begin: Callable[[Any], object], end: Callable[[Any], object], world: World) -> None:
     with suppress(Exception):
-        world.server.client.replicaof("127.0.0.1", "1")
+        begin(world.server.client)
         time.sleep(2.0)
     with suppress(Exception):
-        world.server.client.replicaof("NO", "ONE")
+        end(world.server.client)
 
 
 @fault("valkey")

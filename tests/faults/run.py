@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.faults import ablations, chaos, recovery, toy
 from tests.faults.page import page
-from tests.faults.servers import Rabbit
+from tests.faults.servers import Rabbit, Redis
 from tests.faults.world import World
 
 RESULTS = toy.ROOT / "docs" / "results"
@@ -85,6 +85,10 @@ def _parts(options: argparse.Namespace, made: Path) -> dict[str, Callable[[], Pa
         parts["broker:rabbit"] = partial(_rabbit, made)
     else:
         print("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server): its parts are left out", file=sys.stderr)
+    if Redis.is_installed():
+        parts["broker:redis"] = partial(_chaos, made, "sqlite", 61, 3000, 24, broker="redis")
+    else:
+        print("Redis is not installed (Debian: apt-get install redis-server): its part is left out", file=sys.stderr)
     parts["broker:none"] = partial(_chaos, made, "sqlite", 77, 3000, 20, broker="none")
     for ablation in ablations.ABLATIONS:
         parts[f"ablation:{ablation.name}"] = partial(_ablation, made, ablation)

