@@ -45,7 +45,10 @@ GetPredictor = Callable[[str, str], Predictor]
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one drain did. `empty`: nothing waits any more that could be read here. `exhausted`: this process has no memory left and should end."""
+    """What one drain did.
+
+    `empty`: nothing waits any more that could be read here. `exhausted`: this process has no memory left, or reads nothing any more, and should end.
+    """
 
     n_read: int
     n_refused: int

@@ -76,11 +76,11 @@ def claim(
     kinds = ((LOST, 1, 1), (FRESH, limit, share))
     for kind in kinds if lost_first else kinds[::-1]:
         if rows := _ready(connection, without, *kind):
-            return _taken(connection, owner, lease_s, rows, is_lost=kind[0] is LOST)
+            return _leased(connection, owner, lease_s, rows, is_lost=kind[0] is LOST)
     return None
 
 
-def _taken(connection: Connection, owner: str, lease_s: float, rows: Sequence[Row[Any, Any, Any, Any, Any]], *, is_lost: bool) -> Claims:
+def _leased(connection: Connection, owner: str, lease_s: float, rows: Sequence[Row[Any, Any, Any, Any, Any]], *, is_lost: bool) -> Claims:
     """The claim of the first of these rows, as many as a process may hold in memory."""
     ids = listed(row.id for row in _within(rows, CLAIM_CHARS))
     taken = connection.execute(TAKE, {"ids": ids, "holder": owner, "lease_s": lease_s}).all()

@@ -101,6 +101,6 @@ class Reader:
 
 
 def _end() -> NoReturn:
-    """All that was held is finished or given back by now, but for what took the memory."""
-    log.critical("no memory is left, or nothing can be read any more; the process ends and is replaced")
+    """All that was held is finished or given back by now, but for the document that was in hand where memory ran out or nothing could be read."""
+    log.critical("no memory is left, or nothing could be read for long; the process ends and is replaced")
     os._exit(EXIT_CODE)

@@ -33,7 +33,7 @@ ROWS = (
     ("docs_per_s_calm", "documents/s without"),
     ("recovery_p50_s", "recovery of what a dead process held, p50, s"),
     ("recovery_p99_s", "the same, p99, s"),
-    ("recovery_max_s", "the longest: a document whose next reader was killed too, s"),
+    ("recovery_max_s", "the longest, s (a document whose next reader is killed too waits anew)"),
     ("recovery_kills", "processes killed for these figures"),
     ("recovery_n", "documents that they held"),
 )

@@ -112,9 +112,9 @@ def readers(pid: int) -> list[psutil.Process]:
 
 def test_a_worker_stops_in_time_and_gives_back(alone: Settings, tmp_path: Path) -> None:
     """SIGTERM amid thousands of documents: exit code 0 within 20 s, and nothing is held any more."""
-    path = write_documents(tmp_path / "docs.jsonl", 6000)
+    path = write_documents(tmp_path / "docs.jsonl", 20_000)  # more than are read while a busy machine runs `status`
+    job = manage_json("submit", "toy", str(path), home=alone)["job_id"]
     with working(alone) as worker:
-        job = manage_json("submit", "toy", str(path), home=alone)["job_id"]
         while not manage_json("status", str(job), home=alone)[0]["done"]:
             time.sleep(0.05)
         started = time.monotonic()
