@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.encode import Floats
-from pipelines.heads import LIKELY, Flags, Head, chance_right, given, logit, pooled, range_scores, raw_scores, runs, softmax, usual_thresholds
+from pipelines.fit_cues import fit_cues
+from pipelines.heads import LIKELY, Flags, Head, chance_right, given, logit, pooled, range_scores, raw_scores, runs, said, softmax, usual_thresholds
 from pipelines.lexicon import Lexicon
 from pipelines.targets import IGNORED, Encoded, Target
 from pipelines.transitions import best_tags, surprise, weighted
@@ -45,10 +46,11 @@ CLEARLY = 2.5
 
 @dataclass(slots=True)
 class _Dev:
-    """A head's dev: of each example the logits of its places, what a lexicon adds to them at scale 1, and what is wanted there."""
+    """A head's dev: of each example the logits of its places, what a lexicon adds to them at scale 1, what cues say, and what is wanted there."""
 
     logits: list[Floats] = field(default_factory=list)
     lexical: list[Floats] = field(default_factory=list)
+    cues: list[Floats] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
 
 
@@ -83,10 +85,15 @@ def _collect(dev: _Dev, head: Head, example: Encoded, target: Target, hidden: Fl
     dev.wanted.append(target.wanted)
     if lexicon is not None:
         dev.lexical.append(lexicon.logits(example.ids, target.ranges))
+    if target.cues is not None:
+        dev.cues.append(target.cues)
 
 
 def _fitted(head: Head, dev: _Dev, lexicon: Lexicon | None) -> Head:
     task, transitions = head.task, head.transitions
+    if dev.cues:
+        head = replace(head, cues=fit_cues(task, np.concatenate(dev.logits), np.concatenate(dev.cues), np.concatenate(dev.wanted)))
+        dev.logits = [logits + said(cues, head.cues) for logits, cues in zip(dev.logits, dev.cues, strict=True)]
     temperature, scale = _temperature(head, dev, lexicon)
     if task.kind == "spans":
         texts = [(softmax(np.asarray(logits / temperature, np.float32)), tags) for logits, tags in zip(dev.logits, dev.wanted, strict=True)]

@@ -13,7 +13,8 @@ from pipelines.calibration_error import Bin, calibration_error, error_by_chance,
 from pipelines.examples import read_examples
 from pipelines.heads import Head
 from pipelines.metrics import N_RESAMPLES, TaskScore, score_majority, score_task, scored_answers
-from pipelines.predict import Given, Predictor
+from pipelines.panel import Given
+from pipelines.predict import Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.student import Student
 from suites.discover import Pack
@@ -181,8 +182,8 @@ def calibrations(pack: Pack, examples: Sequence[Example], found: Found, raw: Fou
 
 
 def raw(student: Student) -> Student:
-    """The student with scores that nothing was fitted to: its heads' logits as they are; lexicon and transitions, which choose answers, stay."""
-    return replace(student, heads=tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions) for h in student.heads))
+    """The student with scores that nothing was fitted to: its heads' logits as they are; lexicon, transitions and cues, which choose answers, stay."""
+    return replace(student, heads=tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions, cues=h.cues) for h in student.heads))
 
 
 def given_of(pack: Pack, example: Example) -> Given:

@@ -15,6 +15,8 @@ from suites.types import DataSource, Document, Example, Finding, LabelMap, Task
 
 Row = Mapping[str, object]
 MAX_SHOWN = 60
+# a field that is a key of each span
+OF_SPANS = "spans."
 
 
 def read_examples(pack: Pack, split: Split, *, data_root: Path | None = None, sources: Iterable[str] | None = None) -> list[Example]:
@@ -133,6 +135,11 @@ def _gold(source: DataSource, label_map: LabelMap, task: Task, row: Row, place: 
             if label is not None:
                 found.append(Finding(task.name, label, 1.0, *_range(source, span, row, place)))
         return found
+    if task.scope == "span" and label_map.field.startswith(OF_SPANS):
+        key = label_map.field.removeprefix(OF_SPANS)
+        asked = [span for span in spans if isinstance(span, dict) and key in span] if isinstance(spans, list) else []
+        answers = [(span, _mapped(source, label_map, str(span[key]), place)) for span in asked]
+        return [Finding(task.name, label, 1.0, *_range(source, span, row, place)) for span, label in answers if label is not None]
     labels = _labels(source, label_map, row, place)
     if task.scope == "span":
         target = spans[0] if isinstance(spans, list) and spans else None

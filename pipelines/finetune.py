@@ -157,7 +157,8 @@ def finetuned(
         )
         save_encoder(net.encoder, making, next((t for t in tasks if t.kind == "choice"), tasks[0]).labels)
         compress(making, [e.inputs for e in encoded], options.seed)
-        held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean)
+        rules = Rules(pack.folder, pack.manifest.language, pack.manifest.task)
+        held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean, rules=rules)
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
         _write_training(making, fitted, examples, time.monotonic() - started)
@@ -205,8 +206,8 @@ def _birth(pack: Pack, examples: Examples, options: FinetuneOptions, start: Star
 
 def recipe(pack: Pack, examples: Examples, options: FinetuneOptions, encoder: str) -> str:
     """What a student is made of besides its teachers and its seed, as 12 hex digits: with these the same, so is the student."""
-    hooks, weights = pack.folder / "hooks.py", encoder_folder(pack.manifest.student.source, offline=options.offline) / "model.safetensors"
-    files = [sha256(path) if path.exists() else "" for path in (hooks, weights)]
+    weights = encoder_folder(pack.manifest.student.source, offline=options.offline) / "model.safetensors"
+    files = [pack.code_digest, sha256(weights) if weights.exists() else ""]
     unlabelled = hashlib.sha256("\0".join(options.unlabelled).encode(errors="surrogatepass")).hexdigest()
     made_of = (RECIPE, pack.manifest.student, pack.manifest.text, tuple(pack.student_tasks), options.epochs, options.trusted, encoder, files, unlabelled)
     return hashlib.sha256(f"{examples.digest} {made_of!r}".encode()).hexdigest()[:12]

@@ -32,7 +32,7 @@ def floor_problems(pack: Pack, evaluation: Evaluation) -> list[str]:
             if source == "samples" and minimum is not None and score.score < minimum:
                 problems.append(f"{_figure(source, name, score)}, must be at least {minimum:.4f} ([gate] minimum)")
     answered = {name for by_task in evaluation.scores.values() for name in by_task}
-    problems += [f"{task.name}: no test example annotates it, so it cannot be judged" for task in pack.manifest.task if task.name not in answered]
+    problems += [f"{task.name}: no test example annotates it, so it cannot be judged" for task in pack.annotated_tasks if task.name not in answered]
     return problems
 
 

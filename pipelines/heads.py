@@ -27,6 +27,7 @@ LIKELY = 0.5
 LEAST = 1e-4  # the least score that is shown, in four digits: a span that was found was not impossible
 MARGIN = np.float32(1e-6)  # more than single precision rounds off
 TINY = np.finfo(np.float32).tiny
+NO_CUES = np.zeros((0, 0), np.float32)
 NEAREST = 1e-6  # a share nearer to 0 or 1 has the logit of this one: a few such would outweigh all others
 
 
@@ -44,6 +45,7 @@ class Head:
 
     `lexicon`, where there is one, adds to the logits of a range what its word pieces say by themselves.
     `transitions` are of a spans task (`pipelines.transitions`), shape (n_outputs + 1, n_outputs); of others, (0, 0).
+    `cues` are the weights of what cues and sections say of a span (`pipelines.context`), shape (n_features, n_outputs); (0, 0): none.
     """
 
     task: Task
@@ -56,6 +58,7 @@ class Head:
     abstain: tuple[tuple[float, ...], ...] | None = None
     n_answers: int = 0
     transitions: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    cues: Floats = field(default_factory=lambda: NO_CUES)
 
     def __post_init__(self) -> None:
         if not self.thresholds:
@@ -86,24 +89,46 @@ def sigmoid(logits: Floats) -> Floats:
 
 def pooled(token_logits: Floats, ranges: Sequence[slice]) -> Floats:
     """Mean logit rows of token ranges. Shape: (n_ranges, n_outputs); zeros for a range without tokens."""
+    n_tokens = np.fromiter((r.stop - r.start for r in ranges), np.int64, len(ranges))[:, None]
+    return np.asarray(summed(token_logits, ranges) / np.maximum(n_tokens, 1), np.float32)
+
+
+def summed(rows: Floats, ranges: Sequence[slice]) -> Floats:
+    """Sums of the rows of token ranges. Shape: (n_ranges, n_outputs); zeros for a range without tokens."""
     if not ranges:
-        return np.zeros((0, token_logits.shape[1]), np.float32)
+        return np.zeros((0, rows.shape[1]), np.float32)
     first = np.fromiter((r.start for r in ranges), np.int64, len(ranges))
     last = np.fromiter((r.stop for r in ranges), np.int64, len(ranges))
     # reduceat sums from each index to the next: of the pairs (first, last) every other sum is a range's
-    padded = np.concatenate([token_logits, np.zeros((1, token_logits.shape[1]), np.float32)])
+    padded = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])
     sums = np.add.reduceat(padded, np.column_stack([first, last]).ravel(), axis=0)[::2]
-    n_tokens = (last - first)[:, None]
-    return np.asarray(np.where(n_tokens > 0, sums / np.maximum(n_tokens, 1), 0.0), np.float32)
+    return np.asarray(np.where((last > first)[:, None], sums, 0.0), np.float32)
 
 
-def answer_ranges(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]]) -> list[list[Finding]]:
+def answer_ranges(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]], cues: Floats | None = None) -> list[list[Finding]]:
     """Each text's findings of a choice or tags task over ranges of its characters: all of it, sentences or spans."""
+    return found_ranges(head, chances(head, token_logits, texts, ranges, cues), ranges)
+
+
+def chances(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]], cues: Floats | None = None) -> Floats:
+    """The chance of each label in each range, those of the first text first. Shapes: cues (n_ranges, n_features), result (n_ranges, n_labels)."""
     places = texts.between(ranges)
     logits = pooled(token_logits, places) + head.bias
     if head.lexicon is not None:
         logits += head.lexicon.logits(texts.tokens.ids, places)
-    scores = range_scores(head.task, logits / head.temperature, head.platt)
+    if cues is not None and head.cues.size:
+        logits += said(cues, head.cues)
+    return range_scores(head.task, logits / head.temperature, head.platt)
+
+
+def said(cues: Floats, weights: Floats) -> Floats:
+    """What cues add to logits. Shapes: (n_ranges, n_features), (n_features, n_labels), (n_ranges, n_labels)."""
+    # sums, not a product of matrices: that one's last digit depends on how many ranges are asked at once
+    return np.asarray((cues[:, :, None] * weights).sum(axis=1), np.float32)
+
+
+def found_ranges(head: Head, scores: Floats, ranges: Sequence[Sequence[Range]]) -> list[list[Finding]]:
+    """Each text's findings, from the chances of its ranges."""
     look = unsure(head, scores)
     asked = [(text, *chars) for text, own in enumerate(ranges) for chars in own]
     found: list[list[Finding]] = [[] for _ in ranges]

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from pipelines.calibration_error import Figures, Flags, calibration_error, reliability
 from suites.types import Finding, Task
 
-# (document number, start, end): where an answer stands
-Place = tuple[int, int, int]
+# (document number, start, end): where an answer stands; of a pair the second range's start and end follow
+Place = tuple[int, ...]
 Answers = list[tuple[Place, str]]
 Interval = tuple[float, float]
 Counts = npt.NDArray[np.int64]
@@ -111,7 +111,7 @@ def scored_answers(
     wanted = _answers(task, gold, renamed)
     places, right = {place for place, _ in wanted}, set(wanted)
     scores = {
-        ((i, f.start, f.end), renamed.get(f.label, f.label)): f.score
+        (_place(i, f), renamed.get(f.label, f.label)): f.score
         for i, findings in enumerate(found)
         for f in findings
         if f.task == task.name and f.source == "student"
@@ -121,12 +121,17 @@ def scored_answers(
 
 
 def _answers(task: Task, documents: Sequence[Sequence[Finding]], renamed: Mapping[str, str]) -> Answers:
-    return [((i, f.start, f.end), renamed.get(f.label, f.label)) for i, findings in enumerate(documents) for f in findings if f.task == task.name]
+    return [(_place(i, f), renamed.get(f.label, f.label)) for i, findings in enumerate(documents) for f in findings if f.task == task.name]
+
+
+def _place(document: int, finding: Finding) -> Place:
+    second = (finding.other_start, finding.other_end) if finding.other_end else ()
+    return (document, finding.start, finding.end, *second)
 
 
 def _majority(task: Task, wanted: Answers) -> Answers:
     """The commonest label in each of gold's places: a tag only where gold gives one, no span."""
-    if task.kind == "spans" or not wanted:
+    if task.kind in ("spans", "pairs") or not wanted:
         return []
     ((common, _),) = Counter(label for _, label in (wanted if task.kind == "choice" else set(wanted))).most_common(1)
     return [(place, common) for place in {place: None for place, _ in wanted}]
@@ -147,7 +152,7 @@ class _Tally:
         # shapes: (n_labels, 3) and (n_resamples, n_labels, 3)
         points, draws = _known(_precision_recall_f1(totals)).mean(axis=0), _precision_recall_f1(drawn).mean(axis=1)
         return TaskScore(
-            measure={"choice": "macro_f1", "tags": "micro_f1", "spans": "span_f1"}[self.task.kind],
+            measure={"choice": "macro_f1", "tags": "micro_f1", "spans": "span_f1", "pairs": "pair_f1"}[self.task.kind],
             score=score,
             majority=0.0,
             accuracy=None if self.task.kind != "choice" else n_right / n_gold if n_gold else 0.0,

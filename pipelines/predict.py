@@ -11,16 +11,19 @@ import numpy as np
 from pipelines.ahead import ahead
 from pipelines.blas import one_blas_thread
 from pipelines.cache import Cache
-from pipelines.encode import Floats, TextEncoder, Texts, Tokens
+from pipelines.encode import Floats, TextEncoder, Tokens
 from pipelines.engine import Engine, nothing, stitched
 from pipelines.engines import Name, make_engine
-from pipelines.heads import Head, Range, answer_ranges, answer_spans
+from pipelines.following import following, paged
+from pipelines.heads import Head
+from pipelines.joined import joined
+from pipelines.panel import NOTHING, Answered, Asked, Given, Panel
 from pipelines.rule_walk import RuleBudget
-from pipelines.rules import Rules
+from pipelines.rules import Ruled, Rules
 from pipelines.student import Student, check_fits
 from suites.discover import Pack, is_legal
 from suites.hooks import Hooks, load_hooks
-from suites.types import Document, Finding, Task, TextLimits
+from suites.types import Document, Finding, TextLimits
 
 # documents that go from step to step together: many enough that numpy's calls and the encoder's last batch cost little, few enough for the memory
 CHUNK = 128
@@ -42,14 +45,6 @@ class Reading:
     @property
     def failed(self) -> bool:
         return bool(self.code)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Gold ranges to answer in place of found ones, for evaluation: sentences, and spans by task."""
-
-    sentences: Sequence[tuple[int, int]] | None = None
-    spans: Mapping[str, Sequence[Finding]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +90,12 @@ class Predictor:
         self.pack = pack
         self.cache = cache
         self._ahead = ahead
-        self._heads = tuple(heads)
         self._encoder = encoder
         self._engine = engine
         self._rules = rules
         self._hooks = hooks
         self._limits = limits
-        # all heads as one product; the bias is added once per range, not per token
-        self._weights = np.concatenate([h.weight for h in self._heads]).T.copy()
-        offsets = np.cumsum([0, *(len(h.bias) for h in self._heads)])
-        self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(self._heads, offsets[:-1], offsets[1:], strict=True)}
+        self._panel = Panel(pack, heads)
 
     def predict(self, documents: Iterable[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
         """One reading a document, in order. A document that fails does not touch its neighbours. Raises what is the machine's (`is_machines`).
@@ -130,8 +121,8 @@ class Predictor:
 
     def _encode(self, parts: Sequence[Tokenised | Reading], on_batch: Callable[[], None]) -> Encoded:
         inputs = [self._encoder.inputs(part.tokens, self._limits) for part in parts if isinstance(part, Tokenised)]
-        none = np.zeros((0, self._weights.shape[1]), np.float32)
-        return Encoded(parts, np.concatenate([none, *stitched(self._engine, inputs, self._logits, on_batch)]))
+        none = np.zeros((0, self._panel.n_outputs), np.float32)
+        return Encoded(parts, np.concatenate([none, *stitched(self._engine, inputs, self._panel.logits, on_batch)]))
 
     def _known(self, document: Document, given: Mapping[str, Given]) -> Reading | None:
         findings = self.cache.get(document.text) if self.cache is not None and document.id not in given else None
@@ -155,9 +146,6 @@ class Predictor:
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
         return text
 
-    def _logits(self, states: Floats) -> Floats:
-        return np.asarray(states @ self._weights)
-
     def _answers(self, encoded: Encoded, given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
         """The readings of the documents that have none yet, in order."""
         parts = [part for part in encoded.parts if isinstance(part, Tokenised)]
@@ -166,16 +154,19 @@ class Predictor:
             on_batch()  # rules of a long document take seconds: they begin with a fresh lease
             ruled.append(self._ruled(part))
         on_batch()
-        sentences = [[] if isinstance(rules, Reading) else rules[0] for rules in ruled]
-        answers = self._answer_heads(parts, encoded.logits, sentences, [given.get(part.document.id, Given()) for part in parts])
+        asked = [
+            Asked(part.text, part.tokens, NOTHING if isinstance(rules, Reading) else rules, given.get(part.document.id, Given()))
+            for part, rules in zip(parts, ruled, strict=True)
+        ]
+        answers = self._panel.answers(asked, encoded.logits)
         for part, rules, answered in zip(parts, ruled, answers, strict=True):
-            reading = rules if isinstance(rules, Reading) else self._refined(part, [*rules[1], *answered])
+            reading = rules if isinstance(rules, Reading) else self._refined(part, rules, answered)
             if self.cache is not None and not reading.failed:
                 self.cache.put(part.document.text, reading.findings)
             yield reading
             on_batch()
 
-    def _ruled(self, part: Tokenised) -> tuple[list[Range], list[Finding]] | Reading:
+    def _ruled(self, part: Tokenised) -> Ruled | Reading:
         try:
             return self._rules.read(part.text)
         except RuleBudget as error:  # never as if the rules had found nothing
@@ -184,8 +175,9 @@ class Predictor:
             _raise_machines(error)
             return Reading(part.document.id, stage="rules", code="rules_failed", reason=f"rules raised {type(error).__name__}")
 
-    def _refined(self, part: Tokenised, found: Sequence[Finding]) -> Reading:
+    def _refined(self, part: Tokenised, ruled: Ruled, answered: Answered) -> Reading:
         document, text = part.document, part.text
+        found = joined(text, ruled.findings, answered.findings)
         try:
             refined = list(self._hooks.refine(text, found))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
@@ -195,22 +187,7 @@ class Predictor:
         if not legal:
             reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
             return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
-        return Reading(document.id, _once(refined))
-
-    def _answer_heads(self, parts: Sequence[Tokenised], logits: Floats, sentences: Sequence[list[Range]], given: Sequence[Given]) -> list[list[Finding]]:
-        """What the heads find in each document: all documents are asked at once."""
-        texts = Texts.of([part.tokens for part in parts])
-        found: list[list[Finding]] = [[] for _ in parts]
-        for head in sorted(self._heads, key=lambda h: h.task.scope == "span"):  # those last: they ask about spans that others found
-            columns = logits[:, self._columns[head.task.name]]
-            if head.task.kind == "spans":
-                answers = answer_spans(head, columns, texts)
-            else:
-                ranges = [_asked(head.task, *of) for of in zip(parts, sentences, given, found, strict=True)]
-                answers = answer_ranges(head, columns, texts, ranges)
-            for own, answered in zip(found, answers, strict=True):
-                own += answered
-        return found
+        return Reading(document.id, paged(text, _once(following(self.pack, refined, ruled.sentences, answered.chances, len(text)))))
 
 
 def is_machines(error: BaseException) -> bool:
@@ -237,23 +214,11 @@ def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield chunk
 
 
-def _asked(task: Task, part: Tokenised, sentences: list[Range], given: Given, found: Sequence[Finding]) -> Sequence[Range]:
-    """The ranges of a document that a task is asked of."""
-    if task.scope == "document":
-        return [(0, len(part.text))]
-    if task.scope == "sentence":
-        return given.sentences if given.sentences is not None else sentences
-    parents = (given.spans or {}).get(task.name)
-    if parents is None:
-        parents = [f for f in found if f.task == task.of and (not task.of_labels or f.label in task.of_labels)]
-    return [(f.start, f.end) for f in parents]
-
-
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings in order; of a rule and the student saying the same of one range the surer is kept."""
-    best: dict[tuple[str, int, int, str], Finding] = {}
+    best: dict[tuple[str, int, int, str, int, int], Finding] = {}
     for finding in findings:
-        key = (finding.task, finding.start, finding.end, finding.label)
+        key = (finding.task, finding.start, finding.end, finding.label, finding.other_start, finding.other_end)
         if key not in best or finding.score > best[key].score:
             best[key] = finding
     return tuple(best[key] for key in sorted(best))
@@ -266,7 +231,7 @@ def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, engine: 
     """
     check_fits(student, pack)
     encoder = TextEncoder(student.folder)
-    rules = Rules(pack.folder, pack.manifest.language)
+    rules = Rules(pack.folder, pack.manifest.language, pack.manifest.task)
     # windows are the student's, how long a document may be is the pack's to say, today
     limits = student.birth.text.model_copy(update={"max_chars": pack.manifest.text.max_chars})
     reader = make_engine(student.folder, engine, pad_id=encoder.pad_id, n_threads=n_threads)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.rule_regex import RegexRules
 from pipelines.rule_walk import Budget, Token, Walk
 from pipelines.rule_words import Words, is_lexical
 
@@ -34,7 +35,7 @@ class PatternError(ValueError):
 
 
 class RuleMatcher:
-    """Patterns as spaCy's `span_ruler` takes them: `label`, `id`, and `pattern` as a list of tokens or as a phrase.
+    """Patterns as spaCy's `span_ruler` takes them: `label`, `id`, and `pattern` as a list of tokens or as a phrase; or a `regex` over the text.
 
     Raises PatternError where one cannot be used.
     """
@@ -46,19 +47,32 @@ class RuleMatcher:
         self._words = Words(nlp)
         self._rules: list[tuple[int, str, Walk]] = []
         self._phrases = PhraseMatcher(nlp.vocab)
+        self._regexes = RegexRules()
         for position, entry in enumerate(patterns):
             name = str(entry.get("id", "")) if isinstance(entry, Mapping) else ""
             try:
                 self._add(name, entry)
                 if position == len(patterns) - 1:
                     self._words.compile()
+                    self._regexes.compile()
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise PatternError(position, name, _reason(error)) from None
 
     def __call__(self, doc: Doc) -> Iterator[Match]:
-        """Label, first token and the one after the last of each match. Raises RuleBudget where they are too many, or too long to find."""
+        """Label, first token and the one after the last of each match of a pattern. Raises RuleBudget where they are too many, or too long to find."""
+        return self._of_words(doc, Budget(len(doc)))
+
+    def ranges(self, doc: Doc) -> Iterator[Match]:
+        """Label, first character and the one after the last of each match of a pattern or expression. Raises RuleBudget."""
+        budget = Budget(len(doc))
+        for label, first, end in self._of_words(doc, budget):
+            last = doc[end - 1]
+            yield label, doc[first].idx, last.idx + len(last)
+        if len(self._regexes):
+            yield from self._regexes.matches(doc.text, budget)
+
+    def _of_words(self, doc: Doc, budget: Budget) -> Iterator[Match]:
         words = self._words.read(doc)
-        budget = Budget(len(words))
         held = 0
         for word in words:
             held |= word
@@ -70,6 +84,9 @@ class RuleMatcher:
             yield from ((self._nlp.vocab.strings[key], start, end) for key, start, end in self._phrases(doc))
 
     def _add(self, name: str, entry: Mapping[str, Any]) -> None:
+        if "regex" in entry:
+            self._regexes.add(name, entry)
+            return
         label, pattern = str(entry["label"]), entry["pattern"]
         if isinstance(pattern, str) and pattern.strip():
             self._phrases.add(label, [self._nlp.make_doc(pattern)])

@@ -6,22 +6,26 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipelines.context import Context, Said
+from pipelines.heads import Range
 from pipelines.rule_matcher import PatternError, RuleMatcher
+from pipelines.signals import signals
 from pipelines.skeleton import differing
 from suites.errors import PackError
-from suites.types import Finding
+from suites.types import Finding, Task
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
+Made = TypeVar("Made")
 # spaCy's tokenizer is quadratic in a run without spaces: 267 s for 50,000 brackets, 0.03 s in
 # pieces of 256 (docs/performance.md)
 MAX_RUN = 256
@@ -50,12 +54,23 @@ def light_spacy() -> Iterator[None]:
             del sys.modules[name]
 
 
-class Rules:
-    """Sentences and rule findings of texts, by spaCy's sentencizer and matchers."""
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What rules say of a text: its sentences, the rules' findings, and what cues say of what stands around them."""
 
-    def __init__(self, folder: Path | None = None, language: str = "en") -> None:
-        path = folder / "rules.jsonl" if folder else None
-        self._rules = _RulesFile.read(path) if path is not None and path.exists() else None
+    sentences: list[Range]
+    findings: list[Finding]
+    said: list[Said]
+
+
+class Rules:
+    """Sentences, rule findings and cues of texts, by spaCy's sentencizer and matchers; `tasks` say which findings go on to the next."""
+
+    def __init__(self, folder: Path | None = None, language: str = "en", tasks: Sequence[Task] = ()) -> None:
+        self._rules = _file(folder, "rules.jsonl")
+        self._cues = _file(folder, "context.jsonl")
+        self._extended = tuple(t.name for t in tasks if t.extends)
+        self._signals = tuple(t for t in tasks if t.answered_by == "signals")
         self._language = language
         self._begin()
 
@@ -68,10 +83,11 @@ class Rules:
         self._nlp: Language = spacy.blank(self._language)
         self._nlp.max_length = sys.maxsize  # a text's length is bounded by its pack, where it is read
         self._sentencizer = self._nlp.add_pipe("sentencizer")
-        self._match = self._rules.matcher(self._nlp) if self._rules is not None else None
+        self._match = self._rules.made(lambda entries: RuleMatcher(self._nlp, entries)) if self._rules is not None else None
+        self._context = self._cues.made(lambda entries: Context(self._nlp, entries)) if self._cues is not None else None
 
-    def read(self, text: str) -> tuple[list[tuple[int, int]], list[Finding]]:
-        """Character ranges of the sentences, and the rules' findings, longest first where they overlap.
+    def read(self, text: str) -> Ruled:
+        """The sentences, the rules' findings, longest first where they overlap, and what cues say.
 
         Rules are matched on the text and, line by line, on what it looks like where that is something else (`skeleton`); findings have
         their places in the text. Raises RuleBudget where the rules take too many steps on this text.
@@ -80,22 +96,30 @@ class Rules:
             self._begin()
         doc = self._sentencizer(self._make_doc(text))
         ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
+        found = self._found(text, doc)
+        for name in self._extended:
+            found = to_next(found, name, len(text))
+        said = self._context.said(doc, ranges) if self._context is not None else []
+        return Ruled(ranges, found + self._deceptions(text), said)
+
+    def _found(self, text: str, doc: Doc) -> list[Finding]:
         if self._match is None:
-            return ranges, []
-        found = [(start - end, start, name) for name, start, end in self._matched(doc)]
+            return []
+        found = [(start - end, start, name) for name, start, end in self._match.ranges(doc)]
         if shown := differing(text):
-            for name, first, last in self._matched(self._sentencizer(self._make_doc(shown.text))):
+            for name, first, last in self._match.ranges(self._sentencizer(self._make_doc(shown.text))):
                 if "\n" not in shown.text[first:last]:
                     start, end = shown.original(first, last)
                     found.append((start - end, start, name))
-        return ranges, _longest(found, len(text))
+        return _longest(found, len(text))
 
-    def _matched(self, doc: Doc) -> Iterator[tuple[str, int, int]]:
-        """Name and range of characters of each match."""
-        assert self._match is not None
-        for name, first, end in self._match(doc):
-            last = doc[end - 1]
-            yield name, doc[first].idx, last.idx + len(last)
+    def _deceptions(self, text: str) -> list[Finding]:
+        """The signals of a text as findings of the tasks that ask for them."""
+        shown = signals(text) if self._signals else None
+        if not shown:
+            return []
+        asked = [(task.name, label) for task in self._signals for label in task.labels]
+        return [Finding(name, label, 1.0, start, end, "rule") for name, label in asked for start, end in getattr(shown, label.lower())]
 
     def _make_doc(self, text: str) -> Doc:
         long_runs = list(_LONG_RUN.finditer(text))
@@ -142,13 +166,25 @@ class _RulesFile:
                 raise PackError(f"{path}:{number}: not JSON ({type(error).__name__}): one rule as an object is expected on each line.") from None
         return cls(path, [number for number, _ in lines], entries)
 
-    def matcher(self, nlp: Language) -> RuleMatcher:
-        """Raises PackError naming the line and the rule that cannot be used."""
+    def made(self, make: Callable[[Sequence[Any]], Made]) -> Made:
+        """What `make` makes of the entries. Raises PackError naming the line and the rule that cannot be used."""
         try:
-            return RuleMatcher(nlp, self.entries)
+            return make(self.entries)
         except PatternError as error:
             place = f"{self.path}:{self.lines[error.position]}"
             raise PackError(f"{place}: rule {error.name!r} cannot be used: {error.reason}. See docs/packs.md, Rules.") from None
+
+
+def _file(folder: Path | None, name: str) -> _RulesFile | None:
+    path = folder / name if folder else None
+    return _RulesFile.read(path) if path is not None and path.exists() else None
+
+
+def to_next(found: Sequence[Finding], task: str, n_chars: int) -> list[Finding]:
+    """The findings, each of `task` going on to where the next one of it begins, or to the text's end."""
+    own = sorted((f for f in found if f.task == task), key=lambda f: f.start)
+    ends = [*(f.start for f in own[1:]), n_chars]
+    return [*(f for f in found if f.task != task), *(replace(f, end=end) for f, end in zip(own, ends, strict=True))]
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

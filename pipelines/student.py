@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pipelines.heads import Head, n_outputs
+from pipelines.heads import NO_CUES, Head, n_outputs
 from pipelines.lexicon import Lexicon
 from pipelines.sources import damaged_file, read_sums, sums_of
 from suites.discover import Pack
@@ -85,6 +85,8 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
         arrays[f"{head.task.name}.bias"] = np.ascontiguousarray(head.bias, np.float32)
         if head.task.kind == "spans":
             arrays[f"{head.task.name}.transitions"] = np.ascontiguousarray(head.transitions, np.float32)
+        if head.cues.size:
+            arrays[f"{head.task.name}.cues"] = np.ascontiguousarray(head.cues, np.float32)
         if head.lexicon is not None:
             arrays[f"{head.task.name}.lexicon.pieces"] = np.ascontiguousarray(head.lexicon.pieces, np.int32)
             arrays[f"{head.task.name}.lexicon.weights"] = np.ascontiguousarray(head.lexicon.weights, np.float32)
@@ -143,7 +145,8 @@ def _damaged(folder: Path) -> Path | None:
 def _head(task: Task, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, object]) -> Head:
     pieces = arrays.get(f"{task.name}.lexicon.pieces")
     lexicon = None if pieces is None else Lexicon(pieces, arrays[f"{task.name}.lexicon.weights"], arrays[f"{task.name}.lexicon.bias"])
-    made = Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], lexicon=lexicon, **dict(Calibration.model_validate(calibration)))
+    cues = arrays.get(f"{task.name}.cues", NO_CUES)
+    made = Head(task, arrays[f"{task.name}.weight"], arrays[f"{task.name}.bias"], lexicon=lexicon, cues=cues, **dict(Calibration.model_validate(calibration)))
     return replace(made, transitions=arrays[f"{task.name}.transitions"]) if task.kind == "spans" else made
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.context import features
 from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens, stitch
 from pipelines.heads import n_outputs
+from pipelines.rules import Ruled, Rules
 from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
 
@@ -28,12 +30,14 @@ class Target:
 
     `soft` is what teachers answer there: probabilities, shape (n_ranges, n_outputs), for spans
     (n_tokens, n_outputs). Without `gold`, `wanted` is a teacher's guess and has no loss of its own.
+    `cues` is what cues say of the ranges of a span-scoped task, shape (n_ranges, n_features).
     """
 
     ranges: tuple[slice, ...]
     wanted: Ints | Floats
     soft: Floats | None = None
     gold: bool = True
+    cues: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +66,18 @@ def encode_examples(
     limits: TextLimits,
     clean: Clean,
     guessed: Sequence[Sequence[Finding]] | None = None,
+    rules: Rules | None = None,
 ) -> list[Encoded]:
     """The examples as arrays, in order. Their texts pass the pack's `clean` first, as they do when they are read.
+
+    With the pack's `rules` the targets of span-scoped tasks hold what cues say.
 
     `guessed[i]` are a teacher's findings of example i: the targets, without gold, of the tasks that it does not annotate.
     """
     encoded = []
     for i, (example, tokens) in enumerate(zip(examples, encoder.tokens([clean(e.document.text) for e in examples]), strict=True)):
-        targets = {t.name: _target(t, example, tokens) for t in tasks if t.name in example.tasks}
+        ruled = _ruled(rules, clean(example.document.text), example, tasks)
+        targets = {t.name: _target(t, example, tokens, ruled) for t in tasks if t.name in example.tasks}
         if guessed is not None:
             guess = replace(example, gold=tuple(guessed[i]))
             targets |= {t.name: replace(_target(t, guess, tokens), gold=False) for t in tasks if t.name not in example.tasks}
@@ -77,7 +85,13 @@ def encode_examples(
     return encoded
 
 
-def _target(task: Task, example: Example, tokens: Tokens) -> Target:
+def _ruled(rules: Rules | None, text: str, example: Example, tasks: Sequence[Task]) -> Ruled | None:
+    """What rules and cues say of a text, where the example has gold that cues speak of."""
+    asked = rules is not None and any(t.scope == "span" and t.name in example.tasks for t in tasks)
+    return rules.read(text) if rules is not None and asked else None
+
+
+def _target(task: Task, example: Example, tokens: Tokens, ruled: Ruled | None = None) -> Target:
     gold = [f for f in example.gold if f.task == task.name]
     number = {label: i for i, label in enumerate(task.labels)}
     if task.kind == "spans":
@@ -85,7 +99,10 @@ def _target(task: Task, example: Example, tokens: Tokens) -> Target:
     if task.kind == "choice":
         ranges = tokens.between([(f.start, f.end) for f in gold])
         kept = [i for i, r in enumerate(ranges) if r.stop > r.start]
-        return Target(tuple(ranges[i] for i in kept), np.asarray([number[gold[i].label] for i in kept], np.int32))
+        cues = None
+        if ruled is not None and task.scope == "span":
+            cues = features(task, [(gold[i].start, gold[i].end) for i in kept], ruled.said, ruled.findings, task.within)
+        return Target(tuple(ranges[i] for i in kept), np.asarray([number[gold[i].label] for i in kept], np.int32), cues=cues)
     places = sorted({(f.start, f.end) for f in gold} or {(0, len(example.document.text))})
     wanted = np.zeros((len(places), n_outputs(task)), np.float32)
     for finding in gold:

@@ -11,39 +11,62 @@ from itertools import pairwise
 from suites.discover import Pack, is_legal
 from suites.errors import PackError
 from suites.hooks import load_hooks
-from suites.samples import SPLITS, read_samples, split_of
+from suites.sample_faults import read_numbered
+from suites.samples import SPLITS, split_of
 from suites.types import Example, Finding, Task
 
 MIN_SAMPLES = 20
 CARD_HEADINGS = ("Intended use", "Out of scope", "Data", "Known failures", "Contact")
 
 
-def check_pack(pack: Pack, trusted: Sequence[str] = ()) -> list[str]:
-    """The problems of a pack, one sentence each; an empty list when it keeps the contract.
+def check_pack(pack: Pack, trusted: Sequence[str] = (), *, run_hooks: bool = True) -> list[str]:
+    """The problems of a pack, each with file, place, value and remedy; an empty list when it keeps the contract.
 
-    Hooks of a pip pack run only if `trusted` names it.
+    Hooks of a pip pack run only if `trusted` names it. Without `run_hooks` none is loaded.
     """
-    problems = [*_check_card(pack), *_check_rules(pack)]
+    problems: list[str] = []
+    for check in (_check_card, _check_rules, _check_context):
+        try:
+            problems += check(pack)
+        except UnicodeDecodeError as error:
+            problems.append(f"{pack.folder}: a file of {check.__name__.removeprefix('_check_')} is not UTF-8 at byte {error.start}. Save it as UTF-8.")
     try:
-        examples = read_samples(pack)
+        numbered, faults = read_numbered(pack)
     except PackError as error:
         return [*problems, error.message]
-    problems += _check_samples(pack, examples)
-    problems += _check_hooks(pack, examples, trusted)
+    problems += [*faults, *_check_samples(pack, numbered)]
+    if not faults:  # else what is missing may stand in the lines that cannot be read
+        problems += _check_all(pack, [example for _, example in numbered])
+    problems += _check_hooks(pack, [example for _, example in numbered], trusted) if run_hooks else []
     return problems
 
 
 def _check_card(pack: Pack) -> list[str]:
     path = pack.folder / "card.md"
     if not path.exists():
-        return [f"{path}: not found. Write intended use, limits, data and licences."]
-    text = path.read_text(encoding="utf-8")
-    return [f"{path}: has no heading '## {h}'." for h in CARD_HEADINGS if f"## {h}" not in text]
+        return [f"{path}: not found. Write it, with the headings {', '.join(f'## {h}' for h in CARD_HEADINGS)}."]
+    sections = _sections(path.read_text(encoding="utf-8"))
+    missing = [f"{path}: has no heading '## {h}'. Add it, and say something below it." for h in CARD_HEADINGS if h not in sections]
+    return missing + [f"{path}:{sections[h][0]}: nothing stands below '## {h}'. Say it there." for h in CARD_HEADINGS if h in sections and not sections[h][1]]
+
+
+def _sections(text: str) -> dict[str, tuple[int, bool]]:
+    """The headings of second order, each with its line and whether anything stands below it."""
+    sections: dict[str, tuple[int, bool]] = {}
+    heading = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.startswith("## "):
+            heading = line[3:].strip()
+            sections[heading] = (number, False)
+        elif heading and line.strip():
+            sections[heading] = (sections[heading][0], True)
+    return sections
 
 
 def _check_rules(pack: Pack) -> list[str]:
     path = pack.folder / "rules.jsonl"
-    rule_tasks = {t.name for t in pack.manifest.task if t.answered_by == "rule"}
+    has_hooks = (pack.folder / "hooks.py").exists()
+    rule_tasks = {t.name for t in pack.manifest.task if t.answered_by == "rule" and t.kind != "pairs" and not has_hooks}
     if not path.exists():
         return [f"{path}: not found, but rules answer {sorted(rule_tasks)}."] if rule_tasks else []
     problems, answered = [], set()
@@ -53,7 +76,7 @@ def _check_rules(pack: Pack) -> list[str]:
         try:
             rule = json.loads(line)
             name, _, label = rule["label"].partition("/")
-            missing = {"id", "pattern"} - rule.keys()
+            missing = ({"id"} if "regex" in rule else {"id", "pattern"}) - rule.keys()
         except (ValueError, KeyError, TypeError, AttributeError):
             problems.append(f"{path}:{number}: wants {{label: 'task/LABEL', id, pattern}} as JSON.")
             continue
@@ -66,20 +89,51 @@ def _check_rules(pack: Pack) -> list[str]:
     return problems + [f"{path}: no rule answers task {name!r}." for name in sorted(rule_tasks - answered)]
 
 
-def _check_samples(pack: Pack, examples: list[Example]) -> list[str]:
+def _check_context(pack: Pack) -> list[str]:
+    """The cues whose task is no choice asked of spans, or has no such label."""
+    path = pack.folder / "context.jsonl"
+    problems = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n") if path.exists() else (), start=1):
+        try:
+            name, _, label = json.loads(line)["label"].partition("/") if line.strip() else ("", "", "")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            problems.append(f"{path}:{number}: wants {{label: 'task/label', id, pattern, direction}} as JSON.")
+            continue
+        task = pack.tasks.get(name)
+        if name and (task is None or task.scope != "span" or (label and label not in task.labels)):
+            problems.append(f"{path}:{number}: {name + '/' + label!r} is no task of scope 'span' and label of this pack.")
+    return problems
+
+
+def _check_samples(pack: Pack, numbered: list[tuple[int, Example]]) -> list[str]:
+    """What is wrong with single samples, by line."""
+    path = pack.folder / "samples.jsonl"
+    problems = []
+    first: dict[str, int] = {}
+    for line, example in numbered:
+        if (earlier := first.setdefault(example.document.id, line)) != line:
+            problems.append(f"{path}:{line}: id {example.document.id!r} stands in line {earlier} already. Give each document an id of its own.")
+        problems += [f"{path}:{line}: {example.document.id}: {p}" for p in _check_example(pack, example)]
+    return problems
+
+
+def _check_all(pack: Pack, examples: list[Example]) -> list[str]:
+    """What is wrong with the samples taken together: too few, an empty split, a label that none has."""
     path = pack.folder / "samples.jsonl"
     problems = []
     if len(examples) < MIN_SAMPLES:
-        problems.append(f"{path}: has {len(examples)} documents, expected {MIN_SAMPLES} or more.")
-    ids = Counter(e.document.id for e in examples)
-    problems += [f"{path}: id {i!r} occurs {n} times." for i, n in ids.items() if n > 1]
+        problems.append(f"{path}: has {len(examples)} documents, expected {MIN_SAMPLES} or more. Label more, or import them: new-pack --from.")
+    if not examples:
+        return problems
     splits = Counter(split_of(e.document.id) for e in examples)
     problems += [f"{path}: the split by hash leaves {split!r} empty; add documents." for split in SPLITS if not splits[split]]
-    for example in examples:
-        problems += [f"{path}: {example.document.id}: {p}" for p in _check_example(pack, example)]
     seen = Counter((f.task, f.label) for e in examples for f in e.gold)
-    for task in pack.manifest.task:
-        problems += [f"{path}: label {task.name}/{label} never occurs." for label in task.labels if not seen[task.name, label]]
+    for task in pack.annotated_tasks:
+        problems += [
+            f"{path}: label {task.name}/{label} never occurs. Add documents with it, or take it out of pack.toml."
+            for label in task.labels
+            if not seen[task.name, label]
+        ]
     return problems
 
 
@@ -108,9 +162,9 @@ def _check_gold(task: Task, example: Example, by_task: dict[str, list[Finding]])
     if (task.kind == "spans" or task.scope == "sentence") and any(a[1] > b[0] for a, b in pairwise(ranges)):
         return [f"task {task.name!r} has overlapping ranges."]
     if task.scope == "span":
-        parents = {(f.start, f.end) for f in by_task[task.of or ""] if not task.of_labels or f.label in task.of_labels}
+        parents = {(f.start, f.end) for findings in by_task.values() for f in findings if task.asks(f)}
         if set(ranges) != parents:
-            return [f"task {task.name!r} must answer each span of {task.of!r}: {len(parents)} spans, {len(set(ranges))} answered."]
+            return [f"task {task.name!r} must answer each span of {', '.join(task.of)}: {len(parents)} spans, {len(set(ranges))} answered."]
     return []
 
 

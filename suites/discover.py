@@ -21,6 +21,8 @@ from suites.types import UNIT_CHARS, Finding, Manifest, Source, Task
 ENTRY_POINT_GROUP = "stillhouse.packs"
 SUITES = Path(__file__).parent
 SOURCES = frozenset(get_args(Source))
+# files of a pack that no finding depends on
+UNREAD = frozenset({"samples.jsonl", "card.md"})
 # no database takes them as text: NUL, and half a surrogate pair, which UTF-8 cannot say
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -46,14 +48,27 @@ class Pack:
         """The tasks that the student answers, in the manifest's order."""
         return [task for task in self.manifest.task if task.answered_by == "student"]
 
+    @property
+    def annotated_tasks(self) -> list[Task]:
+        """The tasks that samples have gold for: the others follow from them, or from the text alone."""
+        return [task for task in self.manifest.task if task.answered_by in SOURCES]
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the files that decide what a document's findings are."""
-        digest = hashlib.sha256()
-        for name in ("pack.toml", "rules.jsonl", "hooks.py"):
-            path = self.folder / name
-            digest.update(name.encode() + b"\0" + (path.read_bytes() if path.exists() else b"") + b"\0")
-        return digest.hexdigest()
+        """SHA-256 over the files that decide what a document's findings are: all but samples, card and what is derived."""
+        return _digest(path for path in self.folder.iterdir() if path.is_file() and path.name not in UNREAD)
+
+    @property
+    def code_digest(self) -> str:
+        """SHA-256 over the hooks and what they import of the folder."""
+        return _digest(self.folder.glob("*.py"))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
@@ -61,7 +76,12 @@ def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
     task = pack.tasks.get(finding.task)
     if task is None or finding.label not in task.labels:
         return False
-    return 0 <= finding.start <= finding.end <= n_chars and 0.0 <= finding.score <= 1.0 and _is_storable(finding)
+    ranges = [(finding.start, finding.end)]
+    if task.kind == "pairs":
+        ranges.append((finding.other_start, finding.other_end))
+    elif finding.other_start or finding.other_end:
+        return False
+    return all(0 <= start <= end <= n_chars for start, end in ranges) and 0.0 <= finding.score <= 1.0 and _is_storable(finding)
 
 
 def _is_storable(finding: Finding) -> bool:

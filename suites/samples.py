@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from suites.discover import Pack
 from suites.errors import PackError
@@ -43,14 +43,22 @@ def _example(line: str, place: str, pack: Pack) -> Example:
     try:
         row = json.loads(line)
         document = Document(row["id"], row["text"], row.get("meta", {}))
-        gold = tuple(Finding(f["task"], f["label"], 1.0, f["start"], f["end"]) for f in row["findings"])
-        tasks = frozenset(row.get("tasks", pack.tasks))
+        gold = tuple(_finding(f) for f in row["findings"])
+        tasks = frozenset(row.get("tasks", (t.name for t in pack.annotated_tasks)))
     except (ValueError, KeyError, TypeError) as error:
         raise PackError(f"{place}: wants {{id, text, findings: [{{task, label, start, end}}]}}: {type(error).__name__}.") from None
     for finding in gold:
         task = pack.tasks.get(finding.task)
         if task is None or finding.label not in task.labels:
             raise PackError(f"{place}: {finding.task!r}/{finding.label!r} is no task and label of pack {pack.name!r}.")
-        if not 0 <= finding.start < finding.end <= len(document.text):
-            raise PackError(f"{place}: range {finding.start}..{finding.end} lies outside the text of {len(document.text)} characters.")
+        others = [(finding.other_start, finding.other_end)] if task.kind == "pairs" else []
+        for start, end in [(finding.start, finding.end), *others]:
+            if not 0 <= start < end <= len(document.text):
+                raise PackError(f"{place}: range {start}..{end} lies outside the text of {len(document.text)} characters.")
     return Example(document, gold, tasks)
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    """A gold finding; where the sample says its normalised form, or the second range of a pair, with these."""
+    further = {name: row[name] for name in ("value", "number", "unit", "other_start", "other_end") if name in row}
+    return Finding(row["task"], row["label"], 1.0, row["start"], row["end"], **further)

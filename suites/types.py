@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-Kind = Literal["choice", "tags", "spans"]
+# another task, all its labels or one: "mentions", "mentions/DRUG"
+Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}(/[A-Za-z][A-Za-z0-9_]{0,59})?$")]
+
+Kind = Literal["choice", "tags", "spans", "pairs"]
 Scope = Literal["document", "sentence", "span"]
+# where a finding comes from: the student's heads, or what the pack states
 Source = Literal["student", "rule"]
+# who answers a task: the student's head; rules and `refine`; or what follows from other answers (docs/packs.md)
+AnsweredBy = Literal["student", "rule", "share", "signals", "policy"]
+# what `signals` may be asked for: ways to deceive the reader of a text (pipelines/signals.py)
+SIGNALS = ("MIXED_SCRIPT", "WHOLE_SCRIPT", "INVISIBLE", "BIDI")
 
 # columns that every view `<pack>_results` begins with: a pack's own columns have other names
 LEADING = {
@@ -67,9 +76,13 @@ class Cost(_Frozen):
 class Task(_Frozen):
     """One question a pack asks. The order of `labels` is fixed: append only.
 
-    `choice` has exactly one label, `tags` any number, of the document alone, `spans` labelled ranges of the text.
-    A task of scope `span` is asked of the spans that the task `of` finds, of its `of_labels`
-    alone where they are given. `answered_by = "rule"`: by the pack's rules, with no head.
+    `choice` has exactly one label, `tags` any number, of the document alone, `spans` labelled ranges of the text, `pairs` two
+    ranges of one sentence: every one of the first task `of` names with every one of the second.
+    A task of scope `span` is asked of the spans that the tasks `of` find, of their `of_labels`
+    alone where they are given. Of those whom a rule task of `within` holds, that says a label.
+    `answered_by`: the student's head; `rule`: the pack's rules and `refine`; `share`: the sentences that
+    bear most of the answer of the document task `of`, exactly; `signals`: the ways to deceive that its labels name; `policy`:
+    the cheapest outcome by the pack's `[policy]`. A finding of a rule task that `extends` goes on to where the next one begins.
     `cost` says by label what errors cost; the entry "*" is that of all labels without their own.
     """
 
@@ -78,14 +91,25 @@ class Task(_Frozen):
     scope: Scope = "document"
     labels: tuple[Label, ...] = Field(min_length=1)
     question: str = Field(min_length=8)
-    of: Name | None = None
+    of: tuple[Reference, ...] = ()
     of_labels: tuple[Label, ...] = ()
-    answered_by: Source = "student"
+    within: Mapping[Reference, Label] = Field(default_factory=dict)
+    answered_by: AnsweredBy = "student"
+    extends: Literal["to_next"] | None = None
     cost: Mapping[str, Cost] = Field(default_factory=dict)
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _one_or_several(cls, of: object) -> object:
+        return () if of is None else (of,) if isinstance(of, str) else of
 
     def cost_of(self, label: str) -> Cost | None:
         """The label's own cost, else that of all; None where none is stated."""
         return self.cost.get(label, self.cost.get(EVERY_LABEL))
+
+    def asks(self, finding: Finding) -> bool:
+        """Whether a task of scope `span` is asked of the range of this finding."""
+        return finding.task in self.of and (not self.of_labels or finding.label in self.of_labels)
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -93,23 +117,38 @@ class Task(_Frozen):
             raise ValueError(f"task {self.name!r} lists a label twice")
         if self.kind == "choice" and len(self.labels) < 2:
             raise ValueError(f"task {self.name!r} is a choice and needs two labels or more")
-        if (self.scope == "span") != (self.of is not None):
+        asks_of_others = self.scope == "span" or self.kind == "pairs" or self.answered_by == "share"
+        if (self.scope == "span" and not self.of) or (self.of and not asks_of_others):
             raise ValueError(f"task {self.name!r}: scope = 'span' and of = 'TASK' go together")
-        if self.kind == "spans" and self.scope != "document":
-            raise ValueError(f"task {self.name!r}: kind 'spans' is asked of the document")
+        if self.kind in ("spans", "pairs") and self.scope != "document":
+            raise ValueError(f"task {self.name!r}: kind {self.kind!r} is asked of the document")
         if self.kind == "tags" and self.scope != "document":
             # gold lists the tags that are given: a sentence or span without any would never be seen
             raise ValueError(f"task {self.name!r}: kind 'tags' is asked of the document. Of a {self.scope} ask a choice with a label for none of the others")
-        if self.answered_by == "rule" and self.kind != "spans":
-            raise ValueError(f"task {self.name!r}: rules answer tasks of kind 'spans'")
+        if self.within and (self.kind != "choice" or self.scope != "span" or set(self.within.values()) - set(self.labels)):
+            raise ValueError(f'task {self.name!r}: within says labels of a choice of scope \'span\', e.g. "sections/FAMILY_HISTORY" = "{self.labels[0]}"')
+        return self
+
+    @model_validator(mode="after")
+    def _answerable(self) -> Task:
+        wanted = {
+            "pairs": (self.kind == "pairs", self.answered_by == "rule" and len(self.of) == 2, "answered_by = 'rule' and of = two TASKs or TASK/LABELs"),
+            "extends": (self.extends is not None, self.answered_by == "rule" and self.kind == "spans", "answered_by = 'rule' and kind = 'spans'"),
+            "share": (self.answered_by == "share", self.kind == "spans" and len(self.of) == 1, "kind = 'spans' and of = one TASK"),
+            "signals": (self.answered_by == "signals", self.kind == "spans" and set(self.labels) <= set(SIGNALS), f"kind = 'spans' and labels of {SIGNALS}"),
+            "policy": (self.answered_by == "policy", self.kind == "choice" and self.scope == "document", "kind = 'choice' and scope = 'document'"),
+        }
+        for what, (is_so, is_right, rule) in wanted.items():
+            if is_so and not is_right:
+                raise ValueError(f"task {self.name!r}: {what} needs {rule}")
         return self
 
     @model_validator(mode="after")
     def _sensible_costs(self) -> Task:
         if strange := set(self.cost) - {*self.labels, EVERY_LABEL}:
             raise ValueError(f'task {self.name!r}: cost names no label of it: {sorted(strange)}. Labels: {", ".join(self.labels)}, or "*" for all')
-        if self.cost and self.answered_by == "rule":
-            raise ValueError(f"task {self.name!r}: rules answer it, whose findings have no chance of being wrong to weigh; leave cost out")
+        if self.cost and self.answered_by != "student":
+            raise ValueError(f"task {self.name!r}: answered_by = {self.answered_by!r}, whose findings have no chance of being wrong to weigh; leave cost out")
         if self.kind == "choice" and len({c.review for c in self.cost.values() if c.review is not None}) > 1:
             raise ValueError(f"task {self.name!r} is a choice: who looks sees the whole answer, so all its labels have the same review")
         for label, cost in self.cost.items():
@@ -123,13 +162,13 @@ class Task(_Frozen):
 class Column(_Frozen):
     """A column of the view `<pack>_results`: what it shows of one task's findings.
 
-    `label`: the label of the best finding; `score`: its score; `labels`: all labels, sorted;
+    `label`: the label of the best finding; `score`, `number`, `value`: its score, number, value; `labels`: all labels, sorted;
     `count`: the number of findings; `sum`: of the findings' `number`. `only` keeps one label.
     """
 
     name: Name
     task: Name
-    show: Literal["label", "score", "labels", "count", "sum"]
+    show: Literal["label", "score", "number", "value", "labels", "count", "sum"]
     only: Label | None = None
     description: str = Field(min_length=8)
 
@@ -137,8 +176,9 @@ class Column(_Frozen):
 class LabelMap(_Frozen):
     """How one field of a source's rows answers one task.
 
-    `field` is a row's key: a string, a list of strings, or `spans`. `labels` maps the source's
-    labels onto the pack's. Of several maps for one choice task the first that fits wins; a
+    `field` is a row's key: a string, a list of strings, or `spans`; `spans.KEY` is the key of each
+    span, for a task of scope `span` that is asked of all of them. `labels` maps the source's labels onto the
+    pack's. Of several maps for one choice task the first that fits wins; a
     value in `ignore` answers nothing, any other unknown value is an error.
     """
 
@@ -235,6 +275,41 @@ class Gate(_Frozen):
     min_answers: int = Field(default=100, ge=1)
 
 
+class Deidentify(_Frozen):
+    """Which task finds what tells who a text is about; which of its labels are dates, to be shifted, and high ages, to be called "90+"."""
+
+    task: Name
+    dates: tuple[Label, ...] = ()
+    ages: tuple[Label, ...] = ()
+
+
+class PolicyRule(_Frozen):
+    """What a finding asks for at the least, or allows at the most, whatever the scores say."""
+
+    finding: Reference
+    at_least: Label | None = None
+    at_most: Label | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> PolicyRule:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"rule on {self.finding!r}: give either at_least or at_most")
+        return self
+
+
+class Policy(_Frozen):
+    """How the answer of a document's choice `of` becomes an outcome of `task`, whose labels go from the mildest to the hardest.
+
+    `cost` says what each outcome costs where a label is true: label -> outcome -> cost, in any unit. The outcome of least
+    expected cost is taken (Elkan 2001, section 1.1); then rules raise it (`at_least`) and after them others lower it (`at_most`).
+    """
+
+    task: Name
+    of: Name
+    cost: Mapping[Label, Mapping[Label, NonNegative]]
+    rule: tuple[PolicyRule, ...] = ()
+
+
 class Manifest(_Frozen):
     """`pack.toml`, read and checked."""
 
@@ -248,6 +323,8 @@ class Manifest(_Frozen):
     task: tuple[Task, ...] = Field(min_length=1)
     column: tuple[Column, ...] = Field(min_length=1)
     data: tuple[DataSource, ...] = ()
+    policy: Policy | None = None
+    deidentify: Deidentify | None = None
     gate: Gate = Gate()
 
     @model_validator(mode="after")
@@ -258,7 +335,7 @@ class Manifest(_Frozen):
         if not any(t.answered_by == "student" for t in self.task):
             raise ValueError("no task is answered by the student")
         for task in self.task:
-            self._check_parent(task, tasks)
+            _check_task(task, tasks)
         for column in self.column:
             _check_column(column, tasks)
         if len({c.name for c in self.column}) != len(self.column):
@@ -268,17 +345,60 @@ class Manifest(_Frozen):
         for name in self.gate.minimum:
             if name not in tasks:
                 raise ValueError(f"gate.minimum names no task: {name!r}")
+        _check_policy(self.policy, tasks)
+        if self.deidentify is not None:
+            _check_deidentify(self.deidentify, tasks)
         return self
 
-    @staticmethod
-    def _check_parent(task: Task, tasks: Mapping[str, Task]) -> None:
-        if task.of is None:
-            return
-        parent = tasks.get(task.of)
-        if parent is None or parent.kind != "spans" or parent.answered_by != "student":
-            raise ValueError(f"task {task.name!r}: of = {task.of!r} is no spans task of the student")
-        if strange := set(task.of_labels) - set(parent.labels):
-            raise ValueError(f"task {task.name!r}: of_labels not in {task.of!r}: {sorted(strange)}")
+
+def _check_task(task: Task, tasks: Mapping[str, Task]) -> None:
+    """Raises ValueError where a task points at what is not there, or cannot be asked about."""
+    for reference in (*task.of, *task.within):
+        name, _, label = reference.partition("/")
+        other = tasks.get(name)
+        if other is None or (label and label not in other.labels):
+            raise ValueError(f"task {task.name!r}: {reference!r} is no task of this pack, or no label of it")
+        if task.scope == "span" and reference in task.of and (label or other.kind != "spans" or other.answered_by != "student"):
+            raise ValueError(f"task {task.name!r}: of = {reference!r} is no spans task of the student")
+        if reference in task.within and (other.kind != "spans" or other.answered_by != "rule"):
+            raise ValueError(f"task {task.name!r}: within names {reference!r}, which is no spans task of rules")
+        if task.kind == "pairs" and other.kind != "spans":
+            raise ValueError(f"task {task.name!r}: of = {reference!r} is no spans task")
+        if task.answered_by == "share" and (other.kind not in ("choice", "tags") or other.scope != "document" or other.answered_by != "student"):
+            raise ValueError(f"task {task.name!r}: of = {reference!r} is no question about the document that the student answers")
+        if task.answered_by == "share" and task.labels != other.labels:
+            raise ValueError(f"task {task.name!r}: its labels are those of {reference!r}, in the same order: {list(other.labels)}")
+    if strange := set(task.of_labels) - {label for name in task.of for label in tasks[name].labels}:
+        raise ValueError(f"task {task.name!r}: of_labels not in {', '.join(task.of)}: {sorted(strange)}")
+
+
+def _check_policy(policy: Policy | None, tasks: Mapping[str, Task]) -> None:
+    answered = sorted(t.name for t in tasks.values() if t.answered_by == "policy")
+    if policy is None:
+        if answered:
+            raise ValueError(f"task {answered[0]!r} is answered by policy: state it in [policy]")
+        return
+    task, of = tasks.get(policy.task), tasks.get(policy.of)
+    if task is None or task.answered_by != "policy" or answered != [policy.task]:
+        raise ValueError(f"policy.task = {policy.task!r} is not the one task with answered_by = 'policy'")
+    if of is None or (of.kind, of.scope, of.answered_by) != ("choice", "document", "student"):
+        raise ValueError(f"policy.of = {policy.of!r} is no choice of the document that the student answers")
+    if set(policy.cost) != set(of.labels) or any(set(costs) != set(task.labels) for costs in policy.cost.values()):
+        raise ValueError(f"policy.cost wants a cost of each outcome ({', '.join(task.labels)}) for each label of {of.name!r} ({', '.join(of.labels)})")
+    for rule in policy.rule:
+        name, _, label = rule.finding.partition("/")
+        if name not in tasks or (label and label not in tasks[name].labels):
+            raise ValueError(f"policy.rule: finding = {rule.finding!r} is no task of this pack, or no label of it")
+        if (rule.at_least or rule.at_most) not in task.labels:
+            raise ValueError(f"policy.rule on {rule.finding!r}: {rule.at_least or rule.at_most!r} is no outcome. Outcomes: {', '.join(task.labels)}")
+
+
+def _check_deidentify(plan: Deidentify, tasks: Mapping[str, Task]) -> None:
+    task = tasks.get(plan.task)
+    if task is None or task.kind != "spans":
+        raise ValueError(f"deidentify.task = {plan.task!r} is no spans task of this pack")
+    if strange := {*plan.dates, *plan.ages} - set(task.labels):
+        raise ValueError(f"deidentify: dates and ages name no label of {plan.task!r}: {sorted(strange)}")
 
 
 def _check_column(column: Column, tasks: Mapping[str, Task]) -> None:
@@ -317,7 +437,8 @@ class Finding:
 
     `score` is calibrated, 0..1. `value`, `number` and `unit` are normalised forms, where a pack's
     `refine` gives them; they never hold running text. `unsure`: a human should look, by the costs
-    that the task states.
+    that the task states. Of a pair the second range is [other_start, other_end); else both are 0. `page`
+    counts from 1, in a text with pages.
     """
 
     task: str
@@ -330,6 +451,9 @@ class Finding:
     number: float | None = None
     unit: str | None = None
     unsure: bool = False
+    other_start: int = 0
+    other_end: int = 0
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

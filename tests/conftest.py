@@ -83,6 +83,37 @@ answered_by = "rule"
 question = "Which reference codes does the notice hold?"
 labels = ["CODE"]
 
+[[task]]
+name = "topic_sentences"
+kind = "spans"
+answered_by = "share"
+of = "topic"
+question = "Which sentences bear most of the topic?"
+labels = ["animals", "weather"]
+
+[[task]]
+name = "disguises"
+kind = "spans"
+answered_by = "signals"
+question = "What in the notice deceives its reader?"
+labels = ["MIXED_SCRIPT", "INVISIBLE"]
+
+[[task]]
+name = "handling"
+kind = "choice"
+answered_by = "policy"
+question = "Is the notice filed, looked at or sent on?"
+labels = ["file", "look", "send"]
+
+[policy]
+task = "handling"
+of = "topic"
+cost.animals = {{ file = 0.0, look = 0.2, send = 1.0 }}
+cost.weather = {{ file = 3.0, look = 0.2, send = 0.0 }}
+[[policy.rule]]
+finding = "codes/CODE"
+at_least = "look"
+
 [[column]]
 name = "topic"
 task = "topic"
@@ -126,6 +157,7 @@ def refine(text, findings):
 '''
 
 TOY_RULE = {"label": "codes/CODE", "id": "code", "pattern": [{"TEXT": {"REGEX": r"^[A-Z]{3}\d{3}$"}}]}
+TOY_CUE = {"label": "state/absent", "id": "no", "pattern": "no", "direction": "forward", "max_words": 3}
 TOY_HEADINGS = ("Intended use", "Out of scope", "Data", "Known failures", "Contact")
 THINGS = {"A": ("horse", "grey cat", "dog", "Blue-footed booby"), "B": ("storm", "heavy rain", "snow", "fog")}
 MOODS = {"glad": ("lovely", "welcome"), "sad": ("awful", "dreadful")}
@@ -246,6 +278,7 @@ def make_toy_pack(folder: Path, encoder: Path, hooks: str = TOY_HOOKS) -> None:
     (folder / "pack.toml").write_text(TOY_MANIFEST.format(encoder=encoder), encoding="utf-8")
     (folder / "hooks.py").write_text(hooks, encoding="utf-8")
     (folder / "rules.jsonl").write_text(json.dumps(TOY_RULE) + "\n", encoding="utf-8")
+    (folder / "context.jsonl").write_text(json.dumps(TOY_CUE) + "\n", encoding="utf-8")
     (folder / "samples.jsonl").write_text("".join(json.dumps(toy_sample(n)) + "\n" for n in range(60)), encoding="utf-8")
     (folder / "card.md").write_text("# toy\n" + "".join(f"\n## {h}\n\nTests.\n" for h in TOY_HEADINGS), encoding="utf-8")
 

@@ -328,7 +328,7 @@ BAD_COSTS: dict[str, tuple[Task, dict[str, Any], str]] = {
     "a dear review": (TAGS, {"x": {"false_negative": 5.0, "review": 1.0}}, "review costs 1: it must cost less"),
     "a review that marks nothing": (TAGS, {"x": {"review": 0.5}}, "review of 'x' marks nothing: given from 0.5 on it is expected to cost 0.5 at most"),
     "two reviews of a choice": (CHOICE, {"glad": {"review": 0.1}, "sad": {"review": 0.2}}, "'mood' is a choice: .* the same review"),
-    "rules": (SPANS.model_copy(update={"answered_by": "rule"}), {"A": {}}, "'things': rules answer it"),
+    "rules": (SPANS.model_copy(update={"answered_by": "rule"}), {"A": {}}, "answered_by = 'rule', whose findings"),
 }
 
 

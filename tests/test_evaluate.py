@@ -72,7 +72,7 @@ def test_every_system_is_scored_on_every_task(toy_pack: Pack, taught: Evaluation
     """Of a taught student all six systems are there, in their order, each with an interval and labels; TF-IDF answers no rule's task."""
     assert tuple(taught.systems) == SYSTEMS
     for system, scores in taught.systems.items():
-        wanted = toy_pack.tasks.keys() - ({"codes"} if system == "tfidf" else set())
+        wanted = {t.name for t in toy_pack.annotated_tasks} - ({"codes"} if system == "tfidf" else set())
         assert scores["samples"].keys() == wanted, system
         assert all(s.interval is not None and s.interval[0] <= s.score <= s.interval[1] for s in scores["samples"].values()), system
     assert taught.scores is taught.systems["student"]
@@ -161,7 +161,7 @@ def test_raw_is_what_nothing_was_fitted_to(toy_pack: Pack, examples: list[Exampl
     def found(of: Student) -> object:
         return findings(make_predictor(toy_pack, of), examples)
 
-    assert raw(cold).heads == tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions) for h in student.heads)
+    assert raw(cold).heads == tuple(Head(h.task, h.weight, h.bias, lexicon=h.lexicon, transitions=h.transitions, cues=h.cues) for h in student.heads)
     bare = replace(student, heads=tuple(replace(h, temperature=1.0) for h in student.heads))
     made = calibrations(toy_pack, examples, found(cold), found(raw(cold)))["samples"]  # type: ignore[arg-type]
     alone = calibrations(toy_pack, examples, found(bare))["samples"]  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ def test_an_evaluation_scores_every_task(toy_pack: Pack, toy_student: tuple[Path
     made = evaluate(make_predictor(toy_pack, toy_student[1]), toy_student[1].id, on_progress=lambda *step: seen.append(step))
     scores = made.scores["samples"]
     assert (made.student, made.split, made.scores.keys()) == (toy_student[1].id, "test", {"samples"})
-    assert scores.keys() == toy_pack.tasks.keys()
+    assert scores.keys() == {t.name for t in toy_pack.annotated_tasks}
     assert scores["codes"].score == 1.0
     assert scores["mood"].n == sum(f.task == "mood" for e in examples for f in e.gold)
     assert seen == [("evaluate", i + 1, len(examples)) for i in range(len(examples))]

@@ -41,11 +41,11 @@ def rules() -> Rules:
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
 def test_a_long_run_changes_no_other_finding(rules: Rules, run: str) -> None:
     """A run without spaces before or after a text leaves the text's findings as they are."""
-    _, alone = rules.read(TEXT)
+    alone = rules.read(TEXT).findings
     assert {f.label for f in alone} == {"AMOUNT", "IBAN", "CARD", "PHONE"}
-    _, after = rules.read(f"{TEXT} {run}")
+    after = rules.read(f"{TEXT} {run}").findings
     assert [f for f in after if f.end <= len(TEXT)] == alone
-    _, before = rules.read(f"{run} {TEXT}")
+    before = rules.read(f"{run} {TEXT}").findings
     shift = len(run) + 1
     assert [(f.label, f.start - shift, f.end - shift) for f in before if f.start >= shift] == [(f.label, f.start, f.end) for f in alone]
 
@@ -53,8 +53,8 @@ def test_a_long_run_changes_no_other_finding(rules: Rules, run: str) -> None:
 @pytest.mark.parametrize("space", [" " * 300, "\n" * 300, "\t\n " * 200])
 def test_long_white_space_changes_no_finding(rules: Rules, space: str) -> None:
     """White space of any length between two texts leaves the findings of both."""
-    _, found = rules.read(TEXT + space + TEXT)
-    assert len(found) == 2 * len(rules.read(TEXT)[1])
+    found = rules.read(TEXT + space + TEXT).findings
+    assert len(found) == 2 * len(rules.read(TEXT).findings)
 
 
 MARKS = "\u0301\u0316"  # to be sorted: above and below
@@ -93,7 +93,7 @@ def test_hostile_texts_are_read_in_bounded_time(rules: Rules, text: str) -> None
 
 def test_of_many_overlapping_findings_the_longest_stay(rules: Rules) -> None:
     """Findings of one task never overlap, and one that is dropped lies over a kept one that is no shorter."""
-    _, found = rules.read(TEXT + " GB82 1234" * 30)
+    found = rules.read(TEXT + " GB82 1234" * 30).findings
     assert all(a.end <= b.start for a, b in pairwise(found))
     assert max(f.end - f.start for f in found) == len("GB82 1234 GB82 1234 GB82 1234 GB82 1234 GB82"[:44])
 
@@ -101,7 +101,7 @@ def test_of_many_overlapping_findings_the_longest_stay(rules: Rules) -> None:
 def test_sentences_cover_all_but_white_space(rules: Rules) -> None:
     """The sentences lie in order, do not overlap, have no outer space and leave out white space alone."""
     text = "Subject: hello\n\nFirst one. Second one!\n- item\n\n  last  "
-    ranges, _ = rules.read(text)
+    ranges = rules.read(text).sentences
     assert [text[a:b] for a, b in ranges] == ["Subject: hello", "First one.", "Second one!", "- item", "last"]
 
 
@@ -284,14 +284,14 @@ DISGUISED = {
 def test_rules_see_through_a_disguise(rules: Rules, plain: str, written: str, label: str) -> None:
     """What a rule finds in a plain text it finds in a disguised one, with the place in the text as it was written."""
     before = "Café notes, one line up.\nPay now: "
-    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{plain} today.")[1]] == [(label, len(before), len(before) + len(plain))]
-    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{written} today.")[1]] == [(label, len(before), len(before) + len(written))]
+    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{plain} today.").findings] == [(label, len(before), len(before) + len(plain))]
+    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{written} today.").findings] == [(label, len(before), len(before) + len(written))]
 
 
 def test_a_disguise_elsewhere_changes_no_finding(rules: Rules) -> None:
     """What both the text and its skeleton hold is found once, where it stands."""
-    _, alone = rules.read(TEXT)
-    _, found = rules.read(f"{TEXT} рауpal\u200b")
+    alone = rules.read(TEXT).findings
+    found = rules.read(f"{TEXT} рауpal\u200b").findings
     assert found == alone
 
 
@@ -325,4 +325,4 @@ def test_words_of_long_ago_are_forgotten(toy_folder: Path, monkeypatch: pytest.M
         rules.read(" ".join(f"word{i}x{n}" for n in range(200)))
         assert len(rules._nlp.vocab) < 4_000
     assert rules.read("The kettle stands under QRX123.") == first
-    assert first[1]
+    assert first.findings

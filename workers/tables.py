@@ -213,8 +213,11 @@ findings = Table(
     Column("number", Double, comment="number, where the pack gives one"),
     Column("unit", String(UNIT_CHARS), comment="unit or currency of the number"),
     Column("unsure", Boolean, nullable=False, server_default=false(), comment="whether a human should look, by the costs that the pack states"),
+    Column("other_start", Integer, nullable=False, server_default="0", comment="of a pair: first code point of the second range"),
+    Column("other_end", Integer, nullable=False, server_default="0", comment="one past its last; 0: no pair"),
+    Column("page", Integer, comment="page of the document that it begins on, from 1; NULL: the text has no pages"),
     # offsets are never NULL: a NULL in a unique key would let doubles in
-    UniqueConstraint("document_id", "student_id", "task", "start", "end", "label"),
+    UniqueConstraint("document_id", "student_id", "task", "start", "end", "label", "other_start", "other_end", name="uq_findings_answer"),
     comment="answers, one row each",
 )
 

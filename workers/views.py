@@ -28,6 +28,9 @@ FINDING_COLUMNS = {
     "number": "number, where the pack gives one",
     "unit": "unit or currency",
     "unsure": "1 where a human should look, by the costs that the pack states, else 0",
+    "other_start": "of a pair: first code point of the second range, else NULL",
+    "other_end": "of a pair: one past its last code point, else NULL",
+    "page": "page that it begins on, from 1, where the document has pages",
 }
 
 # the findings f of the reading r
@@ -97,6 +100,8 @@ def findings_sql(pack: Pack, dialect: str) -> str:
 def _finding_sql(name: str) -> str:
     if name == "document":
         return "d.key"
+    if name in ("other_start", "other_end"):
+        return f"CASE WHEN f.other_end > 0 THEN f.{name} END"
     # a number in stores of both kinds: PostgreSQL would say true, SQLite 1
     return "CAST(f.unsure AS INTEGER)" if name == "unsure" else f'f."{name}"'
 

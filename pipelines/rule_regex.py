@@ -1,0 +1,103 @@
+"""Rules that are regular expressions over the text: RE2 finds them in linear time, and only those that occur are looked for one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pipelines.rule_walk import STEPS_A_MATCH, Budget
+
+# what RE2 may use for the automaton of all expressions together, and of each alone, in bytes
+MEMORY = 32 << 20
+# an expression may look this far beyond what it finds, again and again: a longer text is matched in pieces, and each look is paid for
+PIECE_CHARS = 20_000
+CHARS_A_STEP = 100
+
+Match = tuple[str, int, int]
+
+
+class RegexRules:
+    """Rules with `label`, `id` and `regex`. What the first group that took part matched is found, without a group the whole match.
+
+    Raises ValueError where RE2 refuses an expression.
+    """
+
+    def __init__(self) -> None:
+        import re2  # type: ignore[import-untyped]
+
+        self._re2 = re2
+        self._options = re2.Options()
+        self._options.log_errors = False
+        self._options.max_mem = MEMORY
+        self._rules: list[tuple[str, str, Any]] = []
+        self._set: Any = None
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def add(self, name: str, entry: Mapping[str, Any]) -> None:
+        """One rule more. Raises ValueError with the reason."""
+        expression = entry["regex"]
+        if not isinstance(expression, str) or not expression:
+            raise ValueError("regex takes an expression as a string")
+        try:
+            compiled = self._re2.compile(expression, self._options)
+        except self._re2.error as error:
+            reason = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
+            raise ValueError(
+                f"RE2, which runs the expressions in linear time, refuses it: {reason}. It knows neither look-around nor back references: "
+                "put what is to be found into a group; see https://github.com/google/re2/wiki/Syntax"
+            ) from None
+        if compiled.search(b""):
+            raise ValueError("it matches the empty text: let it ask for one character at least")
+        self._rules.append((name, str(entry["label"]), compiled))
+
+    def compile(self) -> None:
+        """To be called when all rules are there: makes the one automaton that tells which of them occur."""
+        self._set = self._re2.Set.SearchSet(self._options)
+        self._set.Add("")  # found in every text: where it is not, RE2 had no room to search
+        for _, _, compiled in self._rules:
+            self._set.Add(compiled.pattern)
+        self._set.Compile()
+
+    def matches(self, text: str, budget: Budget) -> Iterator[Match]:
+        """Label, first character and the one after the last of each match. Raises RuleBudget."""
+        for start, end in pieces(text):
+            piece = text[start:end].encode("utf-8", "surrogatepass")
+            places = _characters(piece) if len(piece) != end - start else None
+            for label, first, last in self._found(piece, budget):
+                yield (label, start + first, start + last) if places is None else (label, start + int(places[first]), start + int(places[last]))
+
+    def _found(self, piece: bytes, budget: Budget) -> Iterator[Match]:
+        """Matches in bytes."""
+        occurring = self._set.Match(piece)
+        chosen = [self._rules[i - 1] for i in occurring if i] if 0 in occurring else self._rules
+        for name, label, compiled in chosen:
+            for match in compiled.finditer(piece):
+                budget.spend(STEPS_A_MATCH + (len(piece) - match.end()) // CHARS_A_STEP, name)
+                group = next((g for g in range(1, compiled.groups + 1) if match.start(g) >= 0), 0)
+                if match.start(group) < match.end(group):
+                    yield label, match.start(group), match.end(group)
+
+
+def pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Ranges of a text, each of PIECE_CHARS at most, that end with a line where one ends, else after white space."""
+    start = 0
+    while len(text) - start > PIECE_CHARS:
+        limit = start + PIECE_CHARS
+        end = text.rfind("\n", start + 1, limit) + 1
+        if not end:
+            spaces = re.search(r"\s\S*\Z", text[start + 1 : limit])
+            end = start + 2 + spaces.start() if spaces else limit
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def _characters(piece: bytes) -> np.ndarray:
+    """The number of the character that each byte begins or belongs to, and of the end. Shape: (len(piece) + 1,)."""
+    begins = (np.frombuffer(piece, np.uint8) & 0xC0) != 0x80
+    return np.concatenate([np.cumsum(begins) - 1, [begins.sum()]])

@@ -1,0 +1,78 @@
+"""Rules that are regular expressions: places in characters, groups, long texts, bounds, and findings that go on to the next."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.rule_regex import PIECE_CHARS, RegexRules, pieces
+from pipelines.rule_walk import Budget, RuleBudget
+from pipelines.rules import Rules
+from suites.errors import PackError
+from suites.types import Task
+
+PARTS = Task(name="parts", kind="spans", answered_by="rule", extends="to_next", labels=["HISTORY", "PLAN"], question="Which parts has the note?")
+
+
+def made(*expressions: str) -> RegexRules:
+    rules = RegexRules()
+    for i, expression in enumerate(expressions):
+        rules.add(f"r{i}", {"label": f"t/L{i}", "regex": expression})
+    rules.compile()
+    return rules
+
+
+@given(st.text("aé𝔘1-\n ", max_size=60))
+def test_places_are_characters(text: str) -> None:
+    """Whatever stands before a match, its place is counted in code points, as Python's own expressions give it."""
+    assert list(made(r"\d(?:-\d)*").matches(text, Budget(100))) == [("t/L0", *m.span()) for m in re.finditer(r"\d(?:-\d)*", text)]
+
+
+def test_a_group_is_what_is_found() -> None:
+    """The first group that took part is found, without a group the whole match; an empty group is nothing."""
+    rules = made(r"(?i)mrn:? (\d+)|chart (\d+)", r"p\. ?(\d*)")
+    assert list(rules.matches("MRN 17, chart 18; p. ", Budget(9))) == [("t/L0", 4, 6), ("t/L0", 14, 16)]
+
+
+def test_a_long_text_is_cut_between_lines_and_loses_nothing() -> None:
+    """Pieces cover the text, end after a line or white space where there is one, and what is found is what is found in one piece."""
+    text = "".join(f"line {i} has code {i:05}.\n" for i in range(4_000)) + "x" * 50_000 + " code 7"
+    cut = list(pieces(text))
+    assert [a for a, _ in cut[1:]] == [b for _, b in cut[:-1]]
+    assert (cut[0][0], cut[-1][1]) == (0, len(text))
+    assert all(0 < b - a <= PIECE_CHARS for a, b in cut)
+    assert list(made(r"code \d+").matches(text, Budget(100_000))) == [("t/L0", *m.span()) for m in re.finditer(r"code \d+", text)]
+
+
+@pytest.mark.parametrize("expression", [r"(a)\1", r"a(?=b)", "(", "a*", ""])
+def test_an_expression_that_cannot_be_used_is_named(tmp_path: Path, expression: str) -> None:
+    """What RE2 refuses, or what would match nothing at all, is an error with file, line, rule and reason."""
+    (tmp_path / "rules.jsonl").write_text(json.dumps({"label": "t/L", "id": "bad", "regex": expression}) + "\n", encoding="utf-8")
+    with pytest.raises(PackError, match=r"rules\.jsonl:1: rule 'bad' cannot be used: "):
+        Rules(tmp_path)
+
+
+def test_expressions_that_look_ahead_again_and_again_are_stopped() -> None:
+    """An expression that reads on to the end of the line from each of its matches is given up in bounded time, and the rule is named."""
+    started = time.perf_counter()
+    with pytest.raises(RuleBudget, match="rule 'r0' was stopped"):
+        list(made(r"a(?:.*b)?").matches("a" * 1_000_000, Budget(1)))
+    assert time.perf_counter() - started < 20
+
+
+def test_a_finding_goes_on_to_the_next(tmp_path: Path) -> None:
+    """With `extends` a heading's finding reaches to the next heading of its task, the last to the text's end."""
+    lines = [
+        {"label": "parts/HISTORY", "id": "history", "regex": r"(?im)^history:"},
+        {"label": "parts/PLAN", "id": "plan", "regex": r"(?im)^plan:"},
+    ]
+    (tmp_path / "rules.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    text = "Intro.\nHistory: asthma.\nPlan: rest.\nNo history: here.\n"
+    found = Rules(tmp_path, "en", [PARTS]).read(text).findings
+    assert [(f.label, text[f.start : f.end]) for f in found] == [("HISTORY", "History: asthma.\n"), ("PLAN", "Plan: rest.\nNo history: here.\n")]
