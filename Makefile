@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench demo test check lint types format measure results-distillation results-speed results-int8 faults fuzz docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 faults fuzz docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -42,6 +42,14 @@ setup-dev: $(VENV)/dev.done ## make .venv with what runs and what tests
 
 setup-bench: setup-dev requirements-bench.lock ## add the peers of `manage.py bench` to .venv
 	@$(PIP) --no-deps -r requirements-bench.lock
+
+# systems that packs are compared with have libraries of their own: nothing of them touches ours
+.venv-peers/setup.done: requirements-peers.lock
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --no-deps --ignore-requires-python -r requirements-peers.lock
+	@touch $@
+
+setup-peers: .venv-peers/setup.done ## make .venv-peers with the systems that packs are compared with
 
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
@@ -90,4 +98,4 @@ docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md
 
 clean: ## remove .venv and caches; var/ (store, students) stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -105,6 +105,9 @@ answered_by = "policy"
 question = "Is the notice filed, looked at or sent on?"
 labels = ["file", "look", "send"]
 
+[deidentify]
+task = "codes"
+
 [policy]
 task = "handling"
 of = "topic"

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -15,6 +15,8 @@ from suites.errors import SettingsError
 
 PREFIX = "STILLHOUSE_"
 FILE = Path(__file__).parent.parent / "settings.toml"
+DeidentifyMode = Literal["mask", "label", "hash", "shift"]
+DEIDENTIFY_MODES = get_args(DeidentifyMode)
 TLS_SCHEMES = ("rediss://", "amqps://")
 
 
@@ -89,6 +91,12 @@ class PrivacySettings(_Section):
     key_file: str = ""
     key: SecretStr = SecretStr("")
     keep_days: int = Field(default=0, ge=0)
+    deidentify: DeidentifyMode | Literal["off"] = "off"
+    keep_meta: tuple[str, ...] = ("kind", "type", "status", "n_pages")
+
+
+class ScoreSettings(_Section):
+    token: SecretStr = SecretStr("")
 
 
 class RuntimeSettings(_Section):
@@ -109,6 +117,7 @@ class Settings(_Section):
     ingest: IngestSettings = IngestSettings()
     inference: InferenceSettings = InferenceSettings()
     privacy: PrivacySettings = PrivacySettings()
+    score: ScoreSettings = ScoreSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")

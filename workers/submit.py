@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, insert, literal, select, text, union_all, update
 
@@ -28,6 +29,9 @@ from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
 from workers.tombstones import refused, reject, share
 from workers.views import refresh_views
+
+if TYPE_CHECKING:
+    from workers.deidentify import Deidentifier
 
 _WORK_COLUMNS = tuple(work.c[name] for name in ("job_id", "document_id", "student_id", "state", "epoch", "attempts", "n_lost"))
 COUNTED = ("seen", "accepted", "duplicate", "rejected")
@@ -103,10 +107,12 @@ def submit(
     options: ReadOptions | None = None,
     same_id: str = "version",
     max_reject_rate: float | None = None,
+    deidentifier: Deidentifier | None = None,
 ) -> Submitted:
     """Stores the documents of `paths` and their work; rings once a chunk, so reading starts while storing goes on.
 
     With `keys` of settings that encrypt, documents are sealed. With `allow_erased` those that a purge erased are taken in again.
+    With a `deidentifier` they are stored without their identifiers.
     """
     keys = keys or Keys()
     rate = RejectRate(max_reject_rate)
@@ -115,14 +121,16 @@ def submit(
     if first is None:
         raise UsageError(f"Nothing to submit in {', '.join(map(str, paths))}: the folder holds no files.")
     rows = chain([first], rows)
+    told = ({"allow_erased": "yes"} if allow_erased else {}) | ({"deidentified": deidentifier.mode} if deidentifier else {})
     with store.begin() as connection:
         register_student(connection, pack, student_id)
         refresh_views(connection, [pack])
         done = Submitted(*_open_job(connection, pack, student_id, name or job_name(pack, student_id, paths)))
-        record(connection, "submit", f"job {done.job_id}", {"pack": pack.name, "student": student_id} | ({"allow_erased": "yes"} if allow_erased else {}))
+        record(connection, "submit", f"job {done.job_id}", {"pack": pack.name, "student": student_id} | told)
     source_ids: dict[Source, int] = {}
     rings = True
     while batch := list(islice(rows, chunk)):
+        batch = _without_identifiers(batch, deidentifier)
         pressure.hold(store, lambda n_waiting: on_rows(None, done.seen))
         with store.begin() as connection:
             share(connection)
@@ -175,7 +183,16 @@ def _open_source(connection: Connection, job_id: int, source: Source) -> int:
     return int(connection.execute(insert(sources).values(**values).returning(sources.c.id)).scalar_one())
 
 
-Chunk = Sequence[tuple[Source, Incoming | Reject | None]]
+ChunkRow = tuple[Source, Incoming | Reject | None]
+Chunk = Sequence[ChunkRow]
+
+
+def _without_identifiers(batch: list[ChunkRow], deidentifier: Deidentifier | None) -> list[ChunkRow]:
+    """The chunk with the identifiers gone from its texts, before any of it is stored."""
+    if deidentifier is None:
+        return batch
+    made = deidentifier.rows(row for _, row in batch if isinstance(row, Incoming))
+    return [(source, next(made) if isinstance(row, Incoming) else row) for source, row in batch]
 
 
 def _without_erased(connection: Connection, sealing: Sealing, pack: str, batch: Chunk, allow: bool) -> Chunk:

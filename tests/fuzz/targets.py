@@ -111,7 +111,7 @@ class Files:
         except PackError as error:
             _require(bool(error.message), "an error says what is wrong")
         else:
-            for finding in rules.read("The ABC123 kettle weighs 3 kg. " * 3)[1]:
+            for finding in rules.read("The ABC123 kettle weighs 3 kg. " * 3).findings:
                 _require(0 <= (finding.start or 0) <= (finding.end or 0) <= 93, "a finding lies in its text")
 
 

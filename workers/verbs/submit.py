@@ -13,13 +13,18 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from suites.discover import find_pack
+from suites.discover import Pack, find_pack
 from suites.errors import RunError
 from workers.arguments import rate
 from workers.read_arguments import add_read_options, read_options
-from workers.settings import Settings
+from workers.settings import DEIDENTIFY_MODES, Settings
 from workers.show import progress_bar, words
+
+if TYPE_CHECKING:
+    from workers.deidentify import Deidentifier
+    from workers.store import Store
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,7 +34,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_read_options(parser)
     parser.add_argument("--max-reject-rate", type=rate, metavar="SHARE", help="stop where more than this share of a file's rows, or of all, is rejected")
     parser.add_argument("--allow-erased", action="store_true", help="take in again what a purge erased (default: rejected)")
+    parser.add_argument("--deidentify", choices=("off", *DEIDENTIFY_MODES), help="store documents without their identifiers (default: [privacy] deidentify)")
     parser.add_argument("--wait", action="store_true", help="show the progress until the job ends; exit 1 if anything failed")
+
+
+def _deidentifier(options: Namespace, settings: Settings, pack: Pack, student_id: str, store: Store) -> Deidentifier | None:
+    """What takes the identifiers out of texts, where that is asked for: pseudonyms and shifts are the store's, the same in all its jobs."""
+    mode = options.deidentify or (settings.privacy.deidentify if pack.manifest.deidentify else "off")
+    if mode == "off":
+        return None
+    from workers.deidentify import Deidentifier, how
+    from workers.keys import Keys
+    from workers.students import predictor_of, usable_student
+
+    with store.begin() as connection:
+        secret = Keys.of(settings).make_index(connection)
+    chosen = how(pack, mode, secret, settings.privacy.keep_meta)
+    return Deidentifier(predictor_of(settings, pack, usable_student(settings, pack.name, student_id), settings.n_processes), chosen)
 
 
 def run(options: Namespace, settings: Settings) -> object:
@@ -41,11 +62,15 @@ def run(options: Namespace, settings: Settings) -> object:
     from workers.pressure import Pressure
     from workers.store import Store
     from workers.submit import submit
+    from workers.threads import one_thread_each
+
+    one_thread_each()
 
     pack = find_pack(options.pack, settings.pack_folders)
     student_id = released_student(settings.students_folder, pack.name)
     store = Store(settings.store_url)
     require_newest(store)
+    deidentifier = _deidentifier(options, settings, pack, student_id, store)
     rung: list[bool] = []
 
     def try_ring(job_id: int) -> bool:
@@ -68,6 +93,7 @@ def run(options: Namespace, settings: Settings) -> object:
             options=read_options(options, pack.manifest.text.max_chars),
             same_id=settings.ingest.same_id,
             max_reject_rate=options.max_reject_rate,
+            deidentifier=deidentifier,
         )
     words(f"job {done.job_id} ({done.job}): {done.seen} seen = {done.accepted} accepted + {done.duplicate} duplicate + {done.rejected} rejected")
     for code, n in sorted(done.by_code.items()):

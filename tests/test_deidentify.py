@@ -1,0 +1,87 @@
+"""Texts without their identifiers: what stands in their place, and that it is the same for the same patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.deidentify import FORMATS, Deidentifying, Mode
+from suites.types import Deidentify, Finding
+
+PLAN = Deidentify(task="identity", dates=("DATE",), ages=("AGE_OVER_89",))
+TEXT = "Ann Lee, 94, seen 03/07/2019 and again 3 August 2019.\nANN LEE phoned 555 0100."
+
+
+def findings(text: str = TEXT) -> list[Finding]:
+    found = [("NAME", "Ann Lee", None), ("AGE_OVER_89", "94", None), ("DATE", "03/07/2019", "2019-03-07"), ("DATE", "3 August 2019", "2019-08-03")]
+    found += [("NAME", "ANN LEE", None), ("PHONE", "555 0100", None)]
+    return [Finding("identity", label, 0.9, text.index(word), text.index(word) + len(word), value=value) for label, word, value in found]
+
+
+def made(mode: Mode, patient: str = "p1", key: bytes = b"k", text: str = TEXT, found: Sequence[Finding] | None = None) -> str:
+    return Deidentifying(PLAN, mode, key).text(text, findings() if found is None else found, patient)
+
+
+def test_each_mode_leaves_nothing_of_an_identifier() -> None:
+    """A mask keeps every place, a label says what stood there, an age over 89 is 90+."""
+    assert made("mask") == "*** ***, **, seen ********** and again * ****** ****.\n*** *** phoned *** ****."
+    assert made("label") == "[NAME], 90+, seen [DATE] and again [DATE].\n[NAME] phoned [PHONE]."
+
+
+def test_pseudonyms_follow_a_name_through_all_documents() -> None:
+    """However a name is set it has one pseudonym under one key, another under another; a name and a phone never share one."""
+    name = re.findall(r"\[(NAME-[0-9a-f]{10})\]", made("hash"))
+    assert len(name) == 2
+    assert len(set(name)) == 1
+    assert name[0] in made("hash", patient="p2")
+    assert name[0] not in made("hash", key=b"another")
+    assert "[DATE]" in made("hash")
+
+
+def test_dates_of_a_patient_move_together() -> None:
+    """Intervals and the way dates are written stay, the days depend on the patient, and no date moves forward."""
+    first, second = re.findall(r"(\d\d/\d\d/\d{4}) and again (\d{1,2} [A-Z][a-z]+ \d{4})", made("shift"))[0]
+    months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+    day, month, year = second.split()
+    dates = [date(int(first[6:]), int(first[:2]), int(first[3:5])), date(int(year), months.index(month) + 1, int(day))]
+    assert dates[1] - dates[0] == date(2019, 8, 3) - date(2019, 3, 7)
+    assert date(2018, 3, 6) < dates[0] < date(2019, 3, 7)
+    assert len({made("shift", patient=f"p{i}") for i in range(20)}) > 15
+    assert made("shift") == made("shift")
+    assert made("shift", key=b"another") != made("shift")
+
+
+@given(st.sampled_from(FORMATS), st.dates(date(1970, 1, 1), date(2060, 1, 1)), st.booleans())
+def test_a_shifted_date_is_written_as_it_was(form: str, day: date, padded: bool) -> None:
+    """For every known form the shifted date reads back as the day moved by the patient's days, with or without leading zeros."""
+    written = day.strftime(form) if padded else re.sub(r"(?<!\d)0(\d)(?!\d)", r"\1", day.strftime(form))
+    how = Deidentifying(PLAN, "shift", b"k")
+    shifted = how.text(written, [Finding("identity", "DATE", 1.0, 0, len(written), value=day.isoformat())], "p")
+    expected = day - timedelta(days=how.days("p"))
+    assert shifted in {expected.strftime(f) for f in FORMATS} | {re.sub(r"(?<!\d)0(\d)(?!\d)", r"\1", expected.strftime(f)) for f in FORMATS}
+
+
+@pytest.mark.parametrize("value", [None, "2019-03", "--03-07", "2019-13-01"])
+def test_a_date_without_a_day_is_not_guessed(value: str | None) -> None:
+    """A date whose day is not known is named, not shifted."""
+    assert made("shift", text="March 2019", found=[Finding("identity", "DATE", 1.0, 0, 10, value=value)]) == "[DATE]"
+
+
+def test_overlapping_findings_hide_all_they_cover() -> None:
+    """Where two findings overlap nothing of either stays; findings of other tasks hide nothing."""
+    found = [Finding("identity", "NAME", 0.9, 0, 7), Finding("identity", "NAME", 0.9, 4, 11), Finding("problems", "PROBLEM", 0.9, 12, 15)]
+    assert made("label", text="Ann Lee May ill", found=found) == "[NAME][NAME] ill"
+    assert made("mask", text="Ann Lee May ill", found=found) == "*** *** *** ill"
+
+
+def test_metadata_stay_only_where_they_are_named() -> None:
+    """Patient and encounter become pseudonyms, names that may stay do, and all else is left out."""
+    how = Deidentifying(PLAN, "label", b"k", frozenset({"kind", "patient"}))
+    meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None})
+    assert meta == {"kind": "note", "patient": how.pseudonym("patient", "Patient/17")}
+    assert "17" not in str(meta["patient"]).split("-")[0]

@@ -1,0 +1,135 @@
+"""The path beside the queue: the same findings, at once, in process and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from suites.discover import Pack
+from workers.fleet import fleet
+from workers.http import app
+from workers.score import Scorer
+from workers.settings import Settings
+from workers.store import Store
+
+from .conftest import ROOT, manage, manage_json, write_documents
+from .test_journey import predicted_findings
+
+TEXT = "The storm near the zoo was awful under QRX123."
+
+
+@pytest.fixture
+def served(home: Settings) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a running `serve toy`, and its process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, "STILLHOUSE_SETTINGS": str(home.home / "settings.toml")}
+    command = [sys.executable, str(ROOT / "manage.py"), "serve", "toy", "--port", str(port)]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"{url}/healthz")
+                break
+            except httpx.ConnectError:
+                assert process.poll() is None, process.communicate()[0]
+                time.sleep(0.1)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_http_gives_what_the_queue_gives(home: Settings, tmp_path: Path, served: tuple[str, subprocess.Popen[str]]) -> None:
+    """One by one or together, each document has the findings that `predict` gives, and the row that the results view shows after the queue."""
+    url, _ = served
+    path = write_documents(tmp_path / "docs.jsonl", 40)
+    documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    expected = predicted_findings(home, path)
+    manage("migrate", home=home)
+    with fleet(home, 1):
+        manage("submit", "toy", str(path), "--wait", home=home)
+    store = Store(home.store_url)
+    with store.reading() as connection:
+        rows = {row["document"]: dict(row) for row in connection.execute(text("SELECT * FROM toy_results")).mappings()}
+    store.close()
+    together = httpx.post(f"{url}/score/many", json={"documents": documents}).json()["answers"]
+    fields = ("task", "label", "score", "start", "end", "source", "number", "unit")
+    for document, answer in zip(documents, together, strict=True):
+        (alone,) = httpx.post(f"{url}/score", json=document).json()["answers"]
+        assert alone == answer
+        assert sorted((tuple(f.get(n) for n in fields) for f in answer["findings"]), key=repr) == expected[document["id"]]
+        assert answer["row"] == {name: rows[document["id"]][name] for name in answer["row"]}
+
+
+def test_no_text_comes_back_in_an_error_or_lies_in_the_log(served: tuple[str, subprocess.Popen[str]]) -> None:
+    """Requests that are not as expected are told where and what, and neither the answer nor the log repeats what was sent."""
+    url, process = served
+    canary = "CANARY-7351"
+    bad = [{"text": ""}, {"text": canary, "extra": canary}, {"text": [canary]}, {"documents": canary}, {}]
+    for body in bad:
+        answer = httpx.post(f"{url}/score", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["problems"]
+        assert canary not in answer.text
+    assert canary not in httpx.post(f"{url}/score", content=f'{{"text": "{canary}').text
+    assert httpx.post(f"{url}/score?pack=nope", json={"text": canary}).status_code == 404
+    failed = httpx.post(f"{url}/score", json={"text": canary * 100_000}).json()
+    assert failed["answers"][0]["failure"]["code"] == "too_long"
+    process.terminate()
+    assert canary not in process.communicate(timeout=20)[0]
+
+
+def test_the_interface_describes_itself(served: tuple[str, subprocess.Popen[str]]) -> None:
+    """/openapi.json names the paths and their bodies, /packs the columns of the row."""
+    url, _ = served
+    described = httpx.get(f"{url}/openapi.json").json()
+    assert {"/score", "/score/many", "/packs", "/healthz"} <= described["paths"].keys()
+    assert "text" in described["components"]["schemas"]["Asked"]["properties"]
+    (pack,) = httpx.get(f"{url}/packs").json()
+    assert "topic" in pack["columns"]
+
+
+@pytest.mark.anyio
+async def test_a_token_is_asked_for(home: Settings) -> None:
+    """With a token nothing is answered without it."""
+    made = app({"toy": Scorer.of(home, "toy")}, "s3cret")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://x") as client:
+        assert (await client.post("/score", json={"text": TEXT})).status_code == 401
+        assert (await client.post("/score", json={"text": TEXT}, headers={"Authorization": "Bearer wrong"})).status_code == 401
+        assert (await client.post("/score", json={"text": TEXT}, headers={"Authorization": "Bearer s3cret"})).status_code == 200
+
+
+def test_serve_beyond_this_machine_wants_a_token(home: Settings) -> None:
+    """Listening on another address without a token is refused with the remedy."""
+    done = manage("serve", "toy", "--host", "0.0.0.0", home=home, check=False)
+    assert (done.returncode, "STILLHOUSE_SCORE__TOKEN" in done.stderr) == (2, True)
+
+
+def test_lines_are_answered_as_they_come(home: Settings, toy_pack: Pack) -> None:
+    """`score` answers texts of the command line and lines of stdin, one JSON object each, with the row's columns."""
+    (line,) = manage("score", "toy", TEXT, home=home).stdout.splitlines()
+    assert json.loads(line)["row"].keys() == {c.name for c in toy_pack.manifest.column}
+    env = {**os.environ, "STILLHOUSE_SETTINGS": str(home.home / "settings.toml")}
+    command = [sys.executable, str(ROOT / "manage.py"), "score", "toy"]
+    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    for _ in range(3):
+        process.stdin.write(TEXT + "\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["findings"] == json.loads(line)["findings"]
+    process.communicate()
+    assert process.returncode == 0
+    assert manage_json("score", "toy", TEXT, TEXT, home=home)[1]["id"] == "2"

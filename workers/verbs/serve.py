@@ -1,0 +1,43 @@
+"""Answers `POST /score` over HTTP: short texts read at once by the packs' released students. Ctrl-C stops it.
+
+It listens on this machine alone unless --host says otherwise; beyond it, set a token (STILLHOUSE_SCORE__TOKEN) and put TLS before it. Requests
+are JSON, `{"text": "..."}`; the answer holds the row and the findings that the queue would give. /docs shows the interface, /openapi.json
+describes it. Texts are neither stored nor logged. It does not see a later release: start it again.
+
+example: python manage.py serve finance
+         curl -s 127.0.0.1:8600/score -H 'content-type: application/json' -d '{"text": "You have won! Reply WIN to claim."}'
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from suites.errors import UsageError
+from workers.settings import Settings
+from workers.show import words
+from workers.threads import one_thread_each
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("pack", nargs="+")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8600, help="default: 8600")
+
+
+def run(options: Namespace, settings: Settings) -> object:
+    one_thread_each()
+    import uvicorn
+
+    from workers.http import app
+    from workers.score import Scorer
+
+    token = settings.score.token.get_secret_value()
+    if not token and options.host not in ("127.0.0.1", "::1", "localhost"):
+        raise UsageError(f"--host {options.host} can be reached from elsewhere: set a token, STILLHOUSE_SCORE__TOKEN, that requests must bring.", "no_token")
+    scorers = {name: Scorer.of(settings, name) for name in options.pack}
+    for name, scorer in scorers.items():
+        words(f"{name}: {scorer.student_id}")
+    words(f"http://{options.host}:{options.port}/score (see /docs)")
+    # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
+    uvicorn.run(app(scorers, token), host=options.host, port=options.port, access_log=False, log_level="warning")
+    return {"served": list(scorers)}
