@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
+from pipelines.view import MIN_CHARS, View, view
 from suites.errors import StudentError
 from suites.types import TextLimits
 
@@ -141,17 +144,21 @@ class TextEncoder:
             raise StudentError(f"tokenizer.json has no piece {piece}; a BERT or DistilBERT tokenizer is expected.")
         return int(found)
 
+    @cached_property
+    def spelled(self) -> frozenset[str]:
+        """The words that digits and signs may be taken for, in small letters: those that are one piece."""
+        return frozenset(piece for piece in self.pieces if piece.isascii() and piece.isalpha() and len(piece) >= MIN_CHARS)
+
+    @cached_property
+    def compatible(self) -> frozenset[str]:
+        """The characters that Unicode's normal form would change and that are pieces of their own: micro sign, raised digits, fractions."""
+        return frozenset(piece for piece in self.pieces if len(piece) == 1 and unicodedata.normalize("NFKC", piece) != piece)
+
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text, however long."""
-        return [
-            Tokens(
-                np.asarray(e.ids, np.int32),
-                np.fromiter((o[0] for o in e.offsets), np.int32, len(e.ids)),
-                np.fromiter((o[1] for o in e.offsets), np.int32, len(e.ids)),
-                np.fromiter((-1 if w is None else w for w in e.word_ids), np.int32, len(e.ids)),
-            )
-            for e in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ]
+        """The tokens of each text as it looks (`view`), however long; their places are those in the text as it was written."""
+        views = [view(text, self.spelled, self.compatible) for text in texts]
+        encoded = self._tokenizer.encode_batch([v.text for v in views], add_special_tokens=False)
+        return [_tokens(e, v) for e, v in zip(encoded, views, strict=True)]
 
     def window_ids(self, tokens: Tokens, window: Window) -> Ints:
         """[CLS] pieces [SEP]. Shape: (window.n_tokens,)."""
@@ -164,6 +171,16 @@ class TextEncoder:
         """The windows of a text and their rows of ids."""
         plan = tuple(windows(len(tokens), limits.window_tokens, limits.overlap_tokens))
         return Inputs(tuple(self.window_ids(tokens, w) for w in plan), plan)
+
+
+def _tokens(encoding: Encoding, seen: View) -> Tokens:
+    n = len(encoding.ids)
+    starts = np.fromiter((o[0] for o in encoding.offsets), np.int32, n)
+    ends = np.fromiter((o[1] for o in encoding.offsets), np.int32, n)
+    if seen.starts is not None and seen.ends is not None and n:
+        starts, ends = np.asarray(seen.starts, np.int32)[starts], np.asarray(seen.ends, np.int32)[np.maximum(ends - 1, 0)]
+    words = np.fromiter((-1 if w is None else w for w in encoding.word_ids), np.int32, n)
+    return Tokens(np.asarray(encoding.ids, np.int32), starts, ends, words)
 
 
 def windows(n_tokens: int, window_tokens: int, overlap_tokens: int) -> Iterator[Window]:

@@ -51,7 +51,7 @@ from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Example, StudentPlan
 
 # raise it when the code of training changes what a student becomes: teachers made before are then not used again
-RECIPE = 3
+RECIPE = 4
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
 # how a folder's name begins that is no student yet

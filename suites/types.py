@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from suites.export import ExportPlan
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -325,6 +327,7 @@ class Manifest(_Frozen):
     data: tuple[DataSource, ...] = ()
     policy: Policy | None = None
     deidentify: Deidentify | None = None
+    export: ExportPlan | None = None
     gate: Gate = Gate()
 
     @model_validator(mode="after")
@@ -348,6 +351,8 @@ class Manifest(_Frozen):
         _check_policy(self.policy, tasks)
         if self.deidentify is not None:
             _check_deidentify(self.deidentify, tasks)
+        if self.export is not None and (said := self.export.problems({name: task.labels for name, task in tasks.items()})):
+            raise ValueError(said[0])
         return self
 
 
@@ -368,7 +373,7 @@ def _check_task(task: Task, tasks: Mapping[str, Task]) -> None:
             raise ValueError(f"task {task.name!r}: of = {reference!r} is no question about the document that the student answers")
         if task.answered_by == "share" and task.labels != other.labels:
             raise ValueError(f"task {task.name!r}: its labels are those of {reference!r}, in the same order: {list(other.labels)}")
-    if strange := set(task.of_labels) - {label for name in task.of for label in tasks[name].labels}:
+    if strange := set(task.of_labels) - {label for reference in task.of for label in tasks[reference.partition("/")[0]].labels}:
         raise ValueError(f"task {task.name!r}: of_labels not in {', '.join(task.of)}: {sorted(strange)}")
 
 

@@ -28,7 +28,7 @@ PACK_CODE = frozenset((ROOT / "suites").glob("*/*.py"))
 INFERENCE = (
     *("predict", "cache", "engine", "engines", "int8_engine", "int8_kernel", "openvino_engine", "processor", "encode", "heads", "lexicon", "rules"),
     *("rule_matcher", "rule_walk", "rule_words"),
-    *("rule_regex", "context", "panel", "shares", "joined", "following", "pairs", "policy"),
+    *("view", "rule_regex", "context", "panel", "shares", "joined", "following", "pairs", "policy"),
     *("student", "compress", "gate", "release", "sources", "progress", "skeleton", "signals"),
 )
 

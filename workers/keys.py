@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from workers.store import insert_new
 from workers.tables import data_keys, documents, now_s, texts
 
 INDEX = 0
+# a text, and the metadata sealed with it; None: it lay in clear, and its metadata do so too
+Whole = tuple[str, Mapping[str, Any] | None]
 EXPECTED = f"Expected [privacy] key_file, or {PREFIX}PRIVACY__KEY: {KEY_BYTES} random bytes in base64, as `python manage.py keys new` makes them."
 
 _INDEX_ROW = select(data_keys).where(data_keys.c.id == INDEX)
@@ -134,12 +137,16 @@ class Keys:
         return index
 
     def opened(self, connection: Connection, bodies: Iterable[Body]) -> dict[int, str | Unopened]:
-        """The texts by document: the one way by which texts are read. Raises SettingsError where the master key is missing or another."""
-        found: dict[int, str | Unopened] = {}
+        """The texts by document. Raises SettingsError where the master key is missing or another."""
+        return {i: whole if isinstance(whole, Unopened) else whole[0] for i, whole in self.opened_whole(connection, bodies).items()}
+
+    def opened_whole(self, connection: Connection, bodies: Iterable[Body]) -> dict[int, Whole | Unopened]:
+        """The texts by document, and the metadata sealed with them: the one way by which texts are read. Raises as `opened`."""
+        found: dict[int, Whole | Unopened] = {}
         sealed: list[tuple[int, str, int]] = []
         for body in bodies:
             if body.key_id is None:
-                found[body.document_id] = body.text
+                found[body.document_id] = body.text, None
             else:
                 sealed.append((body.document_id, body.text, body.key_id))
         if sealed:
@@ -188,13 +195,14 @@ class Keys:
             raise SettingsError(f"Data key {row.id} was changed in the store. Restore the table data_keys from a backup.", "damaged_key") from None
 
 
-def _opened(key: bytes | None, place: bytes | None, sealed: str) -> str | Unopened:
+def _opened(key: bytes | None, place: bytes | None, sealed: str) -> Whole | Unopened:
     if key is None or place is None:
         return Unopened("key_destroyed", "the key that its text is sealed with was destroyed by a purge")
     try:
-        return unseal_document(key, place, sealed)[0]
+        text, meta = unseal_document(key, place, sealed)
     except BrokenSeal:
         return Unopened("seal_broken", "the sealed text was changed in the store, or moved to this document from another")
+    return text, json.loads(meta)
 
 
 def _wrap(master: Master, key: bytes, job_id: int | None) -> str:

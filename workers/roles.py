@@ -112,14 +112,16 @@ ROLES: dict[str, Role] = {
         connections=20,
     ),
     "reviewer": Role(
-        "compares students over stored texts (students diff); the one role of a person that reads texts",
+        "compares students over stored texts and exports them (students diff, export --with-text); the one role of a person that reads texts",
         {
             "jobs": "SELECT",
             "documents": "SELECT",
             "texts": "SELECT",
             "data_keys": "SELECT",
             "work": "SELECT",
+            "students": "SELECT",
             "readings": "SELECT",
+            "findings": "SELECT",
             "failures": "SELECT",
             ALEMBIC: "SELECT",
         },

@@ -1,29 +1,20 @@
-"""A view written to a file, streamed: Parquet, CSV or JSON lines."""
+"""Files that take rows as they come: Parquet, CSV and JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import func, select, table, text
-
-from pipelines.progress import OnProgress
-from suites.discover import Pack
 from suites.errors import UsageError
-from workers.dictionary import column_types
-from workers.query import reading
 
-CHUNK = 5000
 # a cell that begins so is run as a formula by spreadsheets (CWE-1236); full-width forms too
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
-
-# name -> text, integer or number
+# name -> text, integer, number, date or datetime
 Columns = Mapping[str, str]
 
 
@@ -32,48 +23,21 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def export(url: str, pack: Pack, what: str, file: Path, on_progress: OnProgress) -> int:
-    """Writes all rows of the pack's view `results` or `findings`; gives their number. The file appears whole or not at all."""
-    view = f"{pack.name}_{what}"
-    types = column_types(pack, view)
-    draft = file.with_name(f".{file.name}.draft")
-    with reading(url, limit_s=None) as connection:
-        total = int(connection.execute(select(func.count()).select_from(table(view))).scalar_one())
-        result = connection.execution_options(stream_results=True, max_row_buffer=CHUNK).execute(text(f"SELECT * FROM {view} ORDER BY document"))
-        columns = {name: types[name] for name in result.keys()}  # noqa: SIM118 (a result, not a dict)
-        n = 0
-        with _drafted(draft, file), _writer(draft, file.suffix.lower(), columns) as writer:
-            while rows := result.fetchmany(CHUNK):
-                writer.rows([tuple(row) for row in rows])
-                n += len(rows)
-                on_progress("export", n, total)
-    return n
-
-
 @contextmanager
-def _drafted(draft: Path, file: Path) -> Iterator[None]:
-    try:
-        yield
-        os.replace(draft, file)
-    except FileNotFoundError:
-        raise UsageError(f"{file.parent} does not exist. Make the folder first.") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writer(draft: Path, suffix: str, columns: Columns) -> Iterator[Writer]:
-    makers: dict[str, Callable[[Path, Columns], Writer]] = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
-    if suffix not in makers:
-        raise UsageError(f"Cannot write {suffix or 'a file without suffix'}. Expected .parquet, .csv or .jsonl.")
-    writer = makers[suffix](draft, columns)
+def writing(file: Path, kind: str, columns: Columns) -> Iterator[Writer]:
+    """A writer of the kind, closed at the end. Raises UsageError where there is none of that kind."""
+    if kind not in MAKERS:
+        raise UsageError(f"Cannot write {kind or 'a file without suffix'}. Expected .parquet, .csv or .jsonl; of a clinical pack .ndjson, or --format omop.")
+    writer = MAKERS[kind](file, columns)
     try:
         yield writer
     finally:
         writer.close()
 
 
-class _Csv:
+class Csv:
+    """For people: cells that a spreadsheet would run are made harmless."""
+
     def __init__(self, file: Path, columns: Columns) -> None:
         self._file = file.open("w", encoding="utf-8", newline="")
         self._csv = csv.writer(self._file, quoting=csv.QUOTE_NONNUMERIC)
@@ -86,6 +50,21 @@ class _Csv:
         self._file.close()
 
 
+class ExactCsv:
+    """For databases: what is in a cell is what was given, and nothing is in an empty one."""
+
+    def __init__(self, file: Path, columns: Columns) -> None:
+        self._file = file.open("w", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow(columns)
+
+    def rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._csv.writerows(rows)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def safe_cell(value: Any) -> Any:
     """A cell that no spreadsheet runs: an apostrophe before what looks like a formula."""
     if isinstance(value, str) and value.lstrip(" \u200b\u200c\u200d\ufeff").startswith(FORMULA):
@@ -93,7 +72,7 @@ def safe_cell(value: Any) -> Any:
     return value
 
 
-class _Jsonl:
+class Jsonl:
     def __init__(self, file: Path, columns: Columns) -> None:
         self._file = file.open("w", encoding="utf-8")
         self._columns = columns
@@ -105,12 +84,12 @@ class _Jsonl:
         self._file.close()
 
 
-class _Parquet:
+class Parquet:
     def __init__(self, file: Path, columns: Columns) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kinds = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+        kinds = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "date": pa.date32(), "datetime": pa.timestamp("us")}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
         self._writer = pq.ParquetWriter(file, self._schema)
 
@@ -122,3 +101,6 @@ class _Parquet:
 
     def close(self) -> None:
         self._writer.close()
+
+
+MAKERS: dict[str, Callable[[Path, Columns], Writer]] = {".csv": Csv, ".jsonl": Jsonl, ".parquet": Parquet}
