@@ -124,6 +124,15 @@ def _report(student: Student, evaluation: Evaluation) -> list[str]:
         told = "How far a score is from the share of such answers that are right (expected calibration error, 15 bins), before and after calibration on dev."
         lines += ["", "## Calibration", "", f"{told} By chance: what scores that hold exactly show with so many answers.", "", *_calibration_table(evaluation)]
         lines += ["", f"![Share of right answers over score]({RELIABILITY})"]
+    if evaluation.forms:
+        told = "Right is a finding whose place, label and number with its unit, or value, are gold's."
+        lines += ["", "## Numbers and values", "", told, "", *_form_table(evaluation)]
+    if evaluation.policy:
+        told = "Costs are in the pack's unit, per 1,000 documents, beside what one outcome for all would cost; precision is of those of the greatest risk."
+        lines += ["", "## Policy", "", told, "", *_policy_table(evaluation)]
+    if evaluation.attacked:
+        told = "Scores on the same messages in disguise: look-alike letters, invisible characters, digits and signs for letters, harmless text around them."
+        lines += ["", "## Disguised messages", "", told, "", *attack_table(evaluation)]
     return [*lines, "", "## Scores by label", "", *_label_table(evaluation)]
 
 
@@ -195,6 +204,34 @@ def _label_table(evaluation: Evaluation) -> list[str]:
                     + [_figure(t.labels[label].f1) if t and label in t.labels else "" for t in theirs]
                 )
     return _table(["source", "task", "label", "n", "precision", "recall", "F1", *(f"F1, {NAMES[s]}" for s in others)], rows, n_words=3)
+
+
+def _form_table(evaluation: Evaluation) -> list[str]:
+    rows = [
+        [source, task, form, str(score.n_gold), str(score.n_found), _figure(score.precision), _figure(score.recall), _figure(score.f1)]
+        for source, by_task in evaluation.forms.items()
+        for task, by_form in by_task.items()
+        for form, score in by_form.items()
+    ]
+    return _table(["source", "task", "form", "gold", "found", "precision", "recall", "F1"], rows, n_words=3)
+
+
+def _policy_table(evaluation: Evaluation) -> list[str]:
+    outcomes = list(dict.fromkeys(o for score in evaluation.policy.values() for o in score.constant_per_1000))
+    rows = []
+    for source, score in evaluation.policy.items():
+        costs = [f"{cost:.1f}" for cost in (score.cost_per_1000, *(score.constant_per_1000.get(o, 0.0) for o in outcomes))]
+        precision = ", ".join(f"{p:.2f} at {k}" for k, p in score.precision_at.items())
+        rows.append([source, str(score.n), *costs, precision, f"{score.base_rate:.2f}"])
+    return _table(["source", "n", "cost", *(f"all {o}" for o in outcomes), "precision", "of all"], rows, n_words=1)
+
+
+def attack_table(evaluation: Evaluation) -> list[str]:
+    """The student's scores on disguised messages beside those on plain ones, as lines of a Markdown table."""
+    sources = dict.fromkeys(source for by_source in evaluation.attacked.values() for source in by_source)
+    scores = {source: [by_source.get(source) for by_source in evaluation.attacked.values()] for source in sources}
+    rows = [[source, *(_figure(score.score if score else None) for score in own)] for source, own in scores.items()]
+    return _table(["source", *evaluation.attacked], rows, n_words=1)
 
 
 def _systems(evaluation: Evaluation) -> list[str]:

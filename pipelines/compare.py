@@ -6,13 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.attacks import ATTACKS, attacked, harmless
 from pipelines.baselines import tfidf_scores
 from pipelines.engines import Name, compressed_engines
-from pipelines.evaluate import SYSTEMS, Evaluation, Found, Scores, calibrations, findings, held_out, majority_scores, raw, score_found
+from pipelines.evaluate import (
+    SYSTEMS,
+    Evaluation,
+    Found,
+    Scores,
+    all_form_scores,
+    calibrations,
+    findings,
+    held_out,
+    majority_scores,
+    policy_scores,
+    raw,
+    score_found,
+)
 from pipelines.examples import absent, read_examples
 from pipelines.family import births, family, is_own_teacher
 from pipelines.gate import compressed_problems
-from pipelines.metrics import N_RESAMPLES
+from pipelines.metrics import N_RESAMPLES, TaskScore
 from pipelines.predict import Predictor, make_predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.speed import machine, n_parameters, tokens_per_second
@@ -20,9 +34,11 @@ from pipelines.student import Student, load_student
 from suites.discover import Pack
 from suites.errors import StudentError
 from suites.samples import Split
-from suites.types import Example
+from suites.types import Example, Finding
 
 FULL: Name = "f32"
+# of the disguises that a student is judged on: training draws its own with the seed of the student
+ATTACK_SEED = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +85,29 @@ def compare(pack: Pack, student: Student, students: Path, options: CompareOption
         compressed_as=engine,
         speed=_speeds(members, examples, engine, options, on_progress) if options.speed else {},
         machine=machine(options.n_threads) if options.speed else "",
+        forms=all_form_scores(pack, examples, found["student"][0]),
+        policy=policy_scores(pack, examples, found["student"][0]),
+        attacked=_attacked(pack, student, examples, found["student"][0], options, on_progress) if options.report else {},
         gaps=tuple(_gaps(pack, student, members, options)),
     )
+
+
+def _attacked(
+    pack: Pack, student: Student, examples: Sequence[Example], full: Sequence[Sequence[Finding]], options: CompareOptions, on_progress: OnProgress
+) -> dict[str, dict[str, TaskScore]]:
+    """The student's scores on disguised messages, where the pack says against what it is hardened; the harmless text around them is of train."""
+    plan = pack.manifest.robustness
+    if plan is None:
+        return {}
+    reader = _reader(pack, student, FULL, options)
+    benign = harmless(read_examples(pack, "train", data_root=options.data_root, sources=options.sources), plan)
+    plain = score_found(pack, examples, full, n_resamples=N_RESAMPLES)
+    made = {"plain": {source: by_task[plan.task] for source, by_task in plain.items() if plan.task in by_task}}
+    for attack in ATTACKS:
+        disguised = attacked(examples, plan, attack, ATTACK_SEED, benign)
+        scores = score_found(pack, disguised, findings(reader, disguised, on_progress, f"disguised: {attack}"), n_resamples=N_RESAMPLES)
+        made[attack] = {source: by_task[plan.task] for source, by_task in scores.items()}
+    return made
 
 
 def _gaps(pack: Pack, student: Student, members: Mapping[str, Sequence[Student]], options: CompareOptions) -> Iterator[str]:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.calibration_error import Bin, calibration_error, error_by_chance, reliability
 from pipelines.examples import read_examples
+from pipelines.form_score import FormScore, form_scores
 from pipelines.heads import Head
 from pipelines.metrics import N_RESAMPLES, TaskScore, score_majority, score_task, scored_answers
 from pipelines.panel import Given
+from pipelines.policy_score import PolicyScore, policy_score
 from pipelines.predict import Predictor
 from pipelines.progress import OnProgress, silent
 from pipelines.student import Student
@@ -55,6 +57,8 @@ class Evaluation(BaseModel):
     student itself, those of `teacher` and `plain` the means over their `members`, whose scores one
     by one stand in `per_seed` (system -> source -> task), as do those of the student's other seeds.
     `gaps` says what the student was made from and was not there to be scored, a sentence each.
+    `policy`: by source. `attacked`: the student's scores on disguised messages, attack -> source (`pipelines.attacks`), `plain` first.
+    `forms`: of the student's findings whose number or value gold has, source -> task -> form.
     `compressed_as` names the engine of the compressed student. `size` is in parameters, `speed` in tokens a second on `machine`.
     """
 
@@ -70,6 +74,9 @@ class Evaluation(BaseModel):
     size: dict[str, int] = Field(default_factory=dict)
     speed: dict[str, float] = Field(default_factory=dict)
     machine: str = ""
+    policy: dict[str, PolicyScore] = Field(default_factory=dict)
+    attacked: dict[str, dict[str, TaskScore]] = Field(default_factory=dict)
+    forms: dict[str, dict[str, dict[str, FormScore]]] = Field(default_factory=dict)
     gaps: tuple[str, ...] = ()
 
     @property
@@ -156,6 +163,27 @@ def score_found(pack: Pack, examples: Sequence[Example], *found: Found, n_resamp
         gold = [examples[i].gold for i in places]
         scores[source][task.name] = score_task(task, gold, *([f[i] for i in places] for f in found), score_as=score_as, n_resamples=n_resamples)
     return dict(scores)
+
+
+def policy_scores(pack: Pack, examples: Sequence[Example], found: Found) -> dict[str, PolicyScore]:
+    """What the pack's policy costs, by source; nothing without one."""
+    policy = pack.manifest.policy
+    made: dict[str, PolicyScore] = {}
+    for source, task, places, _ in _questions(pack, examples):
+        if policy is not None and task.name == policy.of:
+            gold = [next(f.label for f in examples[i].gold if f.task == policy.of) for i in places]
+            score = policy_score(policy, pack.tasks[policy.task], gold, [found[i] for i in places])
+            made |= {source: score} if score is not None else {}
+    return made
+
+
+def all_form_scores(pack: Pack, examples: Sequence[Example], found: Found) -> dict[str, dict[str, dict[str, FormScore]]]:
+    """How often numbers and values are right, source -> task -> form, where gold has any."""
+    made: dict[str, dict[str, dict[str, FormScore]]] = defaultdict(dict)
+    for source, task, places, _ in _questions(pack, examples):
+        if scores := form_scores(task, [examples[i].gold for i in places], [found[i] for i in places]):
+            made[source][task.name] = scores
+    return dict(made)
 
 
 def majority_scores(pack: Pack, examples: Sequence[Example], n_resamples: int = N_RESAMPLES) -> Scores:

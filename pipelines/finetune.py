@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from pipelines.attacks import hardening
 from pipelines.calibrate import calibrated
 from pipelines.card import write_card
 from pipelines.compress import compress
@@ -135,15 +136,16 @@ def finetuned(
     """As `finetune`, from given examples and teachers."""
     started = time.monotonic()
     torch.manual_seed(options.seed)
+    learned = [*examples.train, *hardening(examples.train, pack.manifest.robustness, options.seed)]
     tasks, hooks = pack.student_tasks, load_hooks(pack, options.trusted)
     with _making_folder(students / pack.name) as making:
         start = start_of(pack, students, making, [e.document.text for e in examples.train], choice=options.encoder, offline=options.offline)
         _check_windows(pack, start)
         text_encoder, net = TextEncoder(making), StudentNet(start.encoder, tasks)
-        encoded = encode_examples(examples.train, tasks, text_encoder, pack.manifest.text, hooks.clean)
+        encoded = encode_examples(learned, tasks, text_encoder, pack.manifest.text, hooks.clean)
         lessons: Sequence[Encoded] = encoded
         if teachers:
-            lessons = _taught(pack, teachers, examples.train, text_encoder, options, hooks, net, on_progress)
+            lessons = _taught(pack, teachers, learned, text_encoder, options, hooks, net, on_progress)
             start_heads(net, teachers[0].heads)
         fitted = fit(
             net,
@@ -209,7 +211,8 @@ def recipe(pack: Pack, examples: Examples, options: FinetuneOptions, encoder: st
     weights = encoder_folder(pack.manifest.student.source, offline=options.offline) / "model.safetensors"
     files = [pack.code_digest, sha256(weights) if weights.exists() else ""]
     unlabelled = hashlib.sha256("\0".join(options.unlabelled).encode(errors="surrogatepass")).hexdigest()
-    made_of = (RECIPE, pack.manifest.student, pack.manifest.text, tuple(pack.student_tasks), options.epochs, options.trusted, encoder, files, unlabelled)
+    plans = (pack.manifest.student, pack.manifest.robustness, pack.manifest.text, tuple(pack.student_tasks))
+    made_of = (RECIPE, *plans, options.epochs, options.trusted, encoder, files, unlabelled)
     return hashlib.sha256(f"{examples.digest} {made_of!r}".encode()).hexdigest()[:12]
 
 

@@ -19,7 +19,7 @@ def decide(policy: Policy, task: Task, of: Task, chances: Floats, findings: Sequ
     """The outcome for a document, over its whole text. Shape of chances: (n_labels,).
 
     Decided by the chances, its score is the chance that it is the cheapest one; decided by a rule, 1, and `value` names the finding that the
-    rule is about. `number` is the expected cost of the outcome.
+    rule is about. `number` is the risk: what the mildest outcome is expected to cost, by which documents can be ranked.
     """
     table = costs(policy, task, of)[: len(chances)]  # labels appended since are not the student's
     # a sum, not a product of matrices: as many documents as are asked at once, the last digit is the same
@@ -33,5 +33,5 @@ def decide(policy: Policy, task: Task, of: Task, chances: Floats, findings: Sequ
             if (rule.at_least and chosen < bound) or (rule.at_most and chosen > bound):
                 chosen, because = bound, rule.finding
     score = 1.0 if because else min(1.0, float(chances[table.argmin(axis=1) == cheapest].sum()))
-    number = round(float(expected[chosen]), 4)
-    return Finding(task.name, task.labels[chosen], round(score, 4), 0, n_chars, "rule" if because else "student", value=because, number=number)
+    risk = round(float(expected[0]), 4)
+    return Finding(task.name, task.labels[chosen], round(score, 4), 0, n_chars, "rule" if because else "student", value=because, number=risk)

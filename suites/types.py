@@ -312,6 +312,16 @@ class Policy(_Frozen):
     rule: tuple[PolicyRule, ...] = ()
 
 
+class Robustness(_Frozen):
+    """Against what a student is hardened: writers who hide what a message says. Of each message whose answer to `task` is not the
+    harmless label, `copies` are learned in disguise; `evaluate` says what disguises cost.
+    """
+
+    task: Name
+    benign: Label
+    copies: int = Field(default=1, ge=0, le=10)
+
+
 class Manifest(_Frozen):
     """`pack.toml`, read and checked."""
 
@@ -327,6 +337,7 @@ class Manifest(_Frozen):
     data: tuple[DataSource, ...] = ()
     policy: Policy | None = None
     deidentify: Deidentify | None = None
+    robustness: Robustness | None = None
     export: ExportPlan | None = None
     gate: Gate = Gate()
 
@@ -351,6 +362,8 @@ class Manifest(_Frozen):
         _check_policy(self.policy, tasks)
         if self.deidentify is not None:
             _check_deidentify(self.deidentify, tasks)
+        if self.robustness is not None:
+            _check_robustness(self.robustness, tasks)
         if self.export is not None and (said := self.export.problems({name: task.labels for name, task in tasks.items()})):
             raise ValueError(said[0])
         return self
@@ -396,6 +409,12 @@ def _check_policy(policy: Policy | None, tasks: Mapping[str, Task]) -> None:
             raise ValueError(f"policy.rule: finding = {rule.finding!r} is no task of this pack, or no label of it")
         if (rule.at_least or rule.at_most) not in task.labels:
             raise ValueError(f"policy.rule on {rule.finding!r}: {rule.at_least or rule.at_most!r} is no outcome. Outcomes: {', '.join(task.labels)}")
+
+
+def _check_robustness(plan: Robustness, tasks: Mapping[str, Task]) -> None:
+    task = tasks.get(plan.task)
+    if task is None or (task.kind, task.scope, task.answered_by) != ("choice", "document", "student") or plan.benign not in task.labels:
+        raise ValueError(f"robustness: task = {plan.task!r} is no choice of the document that the student answers, or has no label {plan.benign!r}")
 
 
 def _check_deidentify(plan: Deidentify, tasks: Mapping[str, Task]) -> None:

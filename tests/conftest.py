@@ -108,6 +108,10 @@ labels = ["file", "look", "send"]
 [deidentify]
 task = "codes"
 
+[robustness]
+task = "topic"
+benign = "animals"
+
 [policy]
 task = "handling"
 of = "topic"

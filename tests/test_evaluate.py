@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipelines import engines
+from pipelines.attacks import ATTACKS
 from pipelines.baselines import tfidf_scores
 from pipelines.calibration_error import calibration_error
 from pipelines.compare import CompareOptions, compare
@@ -76,6 +77,9 @@ def test_every_system_is_scored_on_every_task(toy_pack: Pack, taught: Evaluation
         assert scores["samples"].keys() == wanted, system
         assert all(s.interval is not None and s.interval[0] <= s.score <= s.interval[1] for s in scores["samples"].values()), system
     assert taught.scores is taught.systems["student"]
+    assert tuple(taught.attacked) == ("plain", *ATTACKS)
+    assert taught.attacked["plain"]["samples"].score == taught.scores["samples"]["topic"].score
+    assert set(taught.policy["samples"].outcomes) <= {"file", "look", "send"}
     assert taught.members == {"teacher": [by_seed[1].id, by_seed[2].id], "plain": [by_seed[2].id], "student": [by_seed[3].id]}
 
 
@@ -114,7 +118,13 @@ def test_nothing_distilled_is_its_own_teacher(toy_pack: Pack, students: Path, by
     assert made.systems["teacher"] == made.systems["student"]
     assert made.members == {"teacher": [by_seed[1].id], "student": [by_seed[1].id, by_seed[2].id]}
     assert "plain" not in made.systems and "tfidf" not in made.systems
-    assert seen == ["raw heads (1 of 3)", f"{by_seed[1].id} (2 of 3)", f"{by_seed[2].id} (3 of 3)", "compressed, int8"]
+    assert seen == [
+        "raw heads (1 of 3)",
+        f"{by_seed[1].id} (2 of 3)",
+        f"{by_seed[2].id} (3 of 3)",
+        "compressed, int8",
+        *(f"disguised: {attack}" for attack in ATTACKS),
+    ]
 
 
 @pytest.mark.parametrize(("lost", "tried"), [((), ["int8"]), (("int8",), ["int8", "bf16"]), (("int8", "bf16"), ["int8", "bf16"])])

@@ -62,6 +62,8 @@ def run(options: Namespace, settings: Settings) -> object:
     problems = gate_problems(pack, evaluation)
     if not options.json:
         table(list(_rows(evaluation)), title=f"{student.id} on {options.split}")
+    for line in _further(evaluation):
+        words(line)
     if options.split == "test" and options.baseline and not options.source:
         record(pack, student, evaluation)
         words(f"More in {student.folder / 'README.md'}.")
@@ -96,6 +98,22 @@ def _rows(evaluation: Evaluation) -> Iterator[dict[str, object]]:
                     "calibration error": "" if score.calibration_error is None else f"{score.calibration_error:.3f}",
                 }
                 named = dict.fromkeys(named, "")
+
+
+def _further(evaluation: Evaluation) -> Iterator[str]:
+    """What was measured beside the scores, a line each."""
+    for source, by_task in evaluation.forms.items():
+        for task, by_form in by_task.items():
+            told = ", ".join(f"{form} F1 {score.f1:.3f} of {score.n_gold}" for form, score in by_form.items())
+            yield f"{source}/{task}, place and form right: {told}"
+    for source, policy in evaluation.policy.items():
+        others = ", ".join(f"all {outcome} {cost:.0f}" for outcome, cost in policy.constant_per_1000.items())
+        ranked = ", ".join(f"{share:.2f} at {k}" for k, share in policy.precision_at.items())
+        precision = f"precision {ranked or 'not told'}, {policy.base_rate:.2f} of all"
+        yield f"{source}: the policy costs {policy.cost_per_1000:.0f} per 1,000 documents ({others}); {precision}"
+    for source in evaluation.attacked.get("plain", {}):
+        told = ", ".join(f"{attack} {by_source[source].score:.3f}" for attack, by_source in evaluation.attacked.items() if source in by_source)
+        yield f"{source}: in disguise {told}"
 
 
 def _over_seeds(scores: list[float]) -> str:
