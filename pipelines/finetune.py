@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,10 +49,12 @@ from pipelines.transitions import counted
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
 from suites.hooks import Hooks, load_hooks
-from suites.types import Document, Example, StudentPlan
+from suites.types import Document, Example, StudentPlan, Task
 
 # raise it when the code of training changes what a student becomes: teachers made before are then not used again
 RECIPE = 4
+# with fewer answers of a label a student hardly learns it
+FEW = 20
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
 # how a folder's name begins that is no student yet
@@ -163,7 +165,7 @@ def finetuned(
         held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean, rules=rules)
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
-        _write_training(making, fitted, examples, time.monotonic() - started)
+        _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, examples.train))
         student_id = seal(making, pack.name)
         write_card(pack, load_student(making))
         folder = _named(making, student_id)
@@ -369,7 +371,13 @@ def _named(making: Path, student_id: str) -> Path:
     return folder
 
 
-def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float) -> None:
+def too_few(tasks: Sequence[Task], train: Sequence[Example]) -> dict[str, int]:
+    """The labels with fewer than FEW answers to learn from, "task/label" -> how many."""
+    seen = Counter((f.task, f.label) for e in train for f in e.gold)
+    return {f"{task.name}/{label}": seen[task.name, label] for task in tasks for label in task.labels if seen[task.name, label] < FEW}
+
+
+def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float, few: Mapping[str, int]) -> None:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for name, examples in (("train", read.train), ("dev", read.dev)):
         for source, n in Counter(e.source for e in examples).items():
@@ -380,6 +388,7 @@ def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float
         "dev_score": round(fitted.score, 4),
         "mean_of_epochs": [fitted.mean_from + 1, len(fitted.scores)],
         "examples": counts,
+        "too_few": dict(few),
         "seconds": round(seconds, 1),
         "torch": torch.__version__,
     }

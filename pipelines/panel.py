@@ -77,6 +77,10 @@ class Panel:
     def n_outputs(self) -> int:
         return int(self._weights.shape[1])
 
+    def columns(self, task: str) -> slice:
+        """Where a task's logits stand among all."""
+        return self._columns[task]
+
     def logits(self, states: Floats) -> Floats:
         """All heads' logits of tokens. Shapes: (n_tokens, hidden), (n_tokens, n_outputs)."""
         return np.asarray(states @ self._weights)

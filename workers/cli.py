@@ -23,6 +23,7 @@ VERBS = {
     "new-pack": "make the folder of a new pack, ready to be filled",
     "distill": "distil a smaller encoder from a teacher, on the pack's own texts",
     "finetune": "fine-tune a pack's student on its samples or on real data",
+    "suggest": "propose which unlabelled documents to label next",
     "evaluate": "score a student on held-out examples, beside simple baselines",
     "release": "pass a student through the gate and let it read",
     "rollback": "let the primary student before the present one read again",

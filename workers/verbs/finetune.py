@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 from suites.discover import find_pack
@@ -28,6 +29,8 @@ from workers.arguments import positive
 from workers.settings import Settings
 from workers.show import command, progress_bar, words
 from workers.texts import texts_of
+
+MOST_SHOWN = 6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,6 +45,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="make N students, of seeds SEED, SEED + 1, ... (default: 1)")
     parser.add_argument("--epochs", type=positive, help="at most so many passes over the data (default: the pack's)")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N examples of each source and split: for a quick try")
+
+
+def _warn(few: Mapping[str, int], pack: str) -> None:
+    """Says which labels have too few examples to be learned, and what helps."""
+    if few:
+        shown = ", ".join(f"{label} {n}" for label, n in sorted(few.items(), key=lambda item: item[1])[:MOST_SHOWN])
+        more = f" and {len(few) - MOST_SHOWN} more" if len(few) > MOST_SHOWN else ""
+        words(f"Too few examples to be relied on (20 or more in train are expected): {shown}{more}.")
+        words(f"Label more; `python manage.py suggest {pack} PATH` proposes which documents.")
 
 
 def run(options: Namespace, settings: Settings) -> object:
@@ -72,6 +84,7 @@ def run(options: Namespace, settings: Settings) -> object:
             student = finetune(pack, settings.students_folder, chosen, on_progress)
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
         words(f"{student.id}: {training['seconds']} s, dev score {training['dev_score']:.3f}.")
+        _warn(training["too_few"], pack.name)
         made.append({"student": student.id, "folder": str(student.folder), "teachers": student.birth.teachers, "training": training})
     words(f"Next: {command('evaluate', pack.name, data_root=options.data_root) if options.teacher else command('release', pack.name, '--experimental')}")
     return made[0] if len(made) == 1 else made
