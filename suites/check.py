@@ -7,10 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from traceback import extract_tb
 
 from suites.discover import Pack, is_legal
 from suites.errors import PackError
 from suites.hooks import load_hooks
+from suites.nearest import guess, shown
 from suites.sample_faults import read_numbered
 from suites.samples import SPLITS, split_of
 from suites.types import Example, Finding, Task
@@ -77,16 +80,17 @@ def _check_rules(pack: Pack) -> list[str]:
             rule = json.loads(line)
             name, _, label = rule["label"].partition("/")
             missing = ({"id"} if "regex" in rule else {"id", "pattern"}) - rule.keys()
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             problems.append(f"{path}:{number}: wants {{label: 'task/LABEL', id, pattern}} as JSON.")
             continue
         task = pack.tasks.get(name)
         if task is None or task.kind != "spans" or label not in task.labels:
-            problems.append(f"{path}:{number}: {rule['label']!r} is no spans task and label of this pack.")
+            known = [f"{t.name}/{own}" for t in pack.manifest.task if t.kind == "spans" for own in t.labels]
+            problems.append(f"{path}:{number}: label: {shown(rule['label'])} is no spans task and label of this pack.{guess(rule['label'], known)}")
         if missing:
             problems.append(f"{path}:{number}: lacks {sorted(missing)}.")
         answered.add(name)
-    return problems + [f"{path}: no rule answers task {name!r}." for name in sorted(rule_tasks - answered)]
+    return problems + [f"{path}: no rule answers task {name!r}. Write one, or let the student answer it." for name in sorted(rule_tasks - answered)]
 
 
 def _check_context(pack: Pack) -> list[str]:
@@ -96,12 +100,15 @@ def _check_context(pack: Pack) -> list[str]:
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n") if path.exists() else (), start=1):
         try:
             name, _, label = json.loads(line)["label"].partition("/") if line.strip() else ("", "", "")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             problems.append(f"{path}:{number}: wants {{label: 'task/label', id, pattern, direction}} as JSON.")
             continue
         task = pack.tasks.get(name)
         if name and (task is None or task.scope != "span" or (label and label not in task.labels)):
-            problems.append(f"{path}:{number}: {name + '/' + label!r} is no task of scope 'span' and label of this pack.")
+            known = [f"{t.name}/{own}" for t in pack.manifest.task if t.scope == "span" for own in t.labels]
+            problems.append(
+                f"{path}:{number}: label: {shown(f'{name}/{label}')} is no task of scope 'span' and label of this pack.{guess(f'{name}/{label}', known)}"
+            )
     return problems
 
 
@@ -154,7 +161,7 @@ def _check_example(pack: Pack, example: Example) -> list[str]:
 def _check_gold(task: Task, example: Example, by_task: dict[str, list[Finding]]) -> list[str]:
     gold = by_task[task.name]
     n_chars = len(example.document.text)
-    if task.scope == "document" and task.kind != "spans":
+    if task.scope == "document" and task.kind in ("choice", "tags"):
         wrong = [f for f in gold if (f.start, f.end) != (0, n_chars)]
         if wrong or (task.kind == "choice" and len(gold) != 1):
             return [f"task {task.name!r} wants {'one finding' if task.kind == 'choice' else 'findings'} over the whole text, has {len(gold)}."]
@@ -182,11 +189,33 @@ def _check_hooks(pack: Pack, examples: list[Example], trusted: Sequence[str]) ->
         text = example.document.text
         try:
             if len(hooks.clean(text)) != len(text):
-                problems.append(f"{path}: clean() changed the length of {example.document.id}.")
+                problems.append(f"{path}: clean() changed the length of {example.document.id}. Put a space where a character goes.")
             refined = list(hooks.refine(text, [replace(f, source="rule") for f in example.gold]))
         except Exception as error:  # a pack's code: whatever it raises is a problem of the pack
-            problems.append(f"{path}: a hook raised {type(error).__name__} on {example.document.id}.")
+            problems.append(f"{_raised_at(error, pack)}: a hook raised {type(error).__name__} on {example.document.id}. It must take any text and findings.")
             continue
-        if not all(is_legal(f, pack, len(text)) for f in refined):
-            problems.append(f"{path}: refine() gave an illegal finding for {example.document.id}.")
+        strange = next((f for f in refined if not is_legal(f, pack, len(text))), None)
+        if strange is not None:
+            problems.append(f"{path}: refine() gave an illegal finding for {example.document.id}: {_why_illegal(strange, pack, len(text))}")
     return problems
+
+
+def _raised_at(error: Exception, pack: Pack) -> str:
+    """The file and line of the pack where an exception came from."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(pack.folder)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else f"{pack.folder / 'hooks.py'}"
+
+
+def _why_illegal(finding: Finding, pack: Pack, n_chars: int) -> str:
+    """Which part of a finding is illegal, and what was expected."""
+    task = pack.tasks.get(finding.task)
+    if task is None:
+        return f"task {shown(finding.task)} is none of this pack.{guess(finding.task, pack.tasks)}"
+    if finding.label not in task.labels:
+        return f"label {shown(finding.label)} is none of task {task.name!r}.{guess(finding.label, task.labels)}"
+    if not 0 <= finding.start <= finding.end <= n_chars:
+        return f"{task.name}/{finding.label} has the range {finding.start}..{finding.end}, and the text {n_chars} characters."
+    whole = f"{task.name}/{finding.label} at {finding.start}..{finding.end}"
+    if not 0.0 <= finding.score <= 1.0:
+        return f"{whole} has the score {shown(finding.score)}, expected 0 to 1."
+    return f"{whole}: its second range, value, number, unit, source or unsure is none that can be stored. See docs/packs.md."

@@ -34,12 +34,15 @@ def _examples(path: Path, pack: Pack) -> Iterator[Example]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise PackError(f"{path}: not found. A pack ships gold-labelled samples.") from None
+    except UnicodeDecodeError as error:
+        raise PackError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _example(line, f"{path}:{number}", pack)
+            yield read_sample(line, f"{path}:{number}", pack)
 
 
-def _example(line: str, place: str, pack: Pack) -> Example:
+def read_sample(line: str, place: str, pack: Pack) -> Example:
+    """The example on one line of samples.jsonl. Raises PackError naming the place."""
     try:
         row = json.loads(line)
         document = Document(row["id"], row["text"], row.get("meta", {}))

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.evaluate import given_of
+from pipelines.following import following
+from pipelines.joined import joined
 from pipelines.metrics import score_task
 from pipelines.rules import Rules
 from suites.check import check_pack
 from suites.discover import Pack, discover, find_pack, is_legal, read_manifest
 from suites.errors import PackError
-from suites.hooks import load_hooks
+from suites.hooks import Hooks, load_hooks
 from suites.samples import SPLITS, read_samples, split_of
-from suites.types import LEADING, UNIT_CHARS, Finding
+from suites.types import LEADING, UNIT_CHARS, Example, Finding
 from workers.tables import findings
 
 PACKS = [pack for pack in discover()[0].values() if pack.origin == "folder"]
@@ -38,18 +41,32 @@ def test_samples_suffice(pack: Pack) -> None:
     assert len(examples) >= MIN_SAMPLES
     assert Counter(split_of(e.document.id) for e in examples).keys() == set(SPLITS)
     seen = {(f.task, f.label) for e in examples for f in e.gold}
-    assert seen == {(task.name, label) for task in pack.manifest.task for label in task.labels}
+    assert seen == {(task.name, label) for task in pack.annotated_tasks for label in task.labels}
+
+
+# reasons are right by code and sentence, not to the character, and need the student's answers: tests/suites/test_finance_reasons.py
+APART = {("finance", "reasons")}
 
 
 @pytest.mark.parametrize(
-    ("pack", "name"), [pytest.param(p, t.name, id=f"{p.name}-{t.name}") for p in PACKS for t in p.manifest.task if t.answered_by == "rule"]
+    ("pack", "name"),
+    [pytest.param(p, t.name, id=f"{p.name}-{t.name}") for p in PACKS for t in p.manifest.task if t.answered_by == "rule" and (p.name, t.name) not in APART],
 )
 def test_rules_find_what_the_samples_hold(pack: Pack, name: str) -> None:
-    """A task answered by rules scores 0.95 or more on the samples, after refine."""
-    examples = read_samples(pack)
-    rules, hooks = Rules(pack.folder, pack.manifest.language), load_hooks(pack)
-    found = [hooks.refine(e.document.text, rules.read(e.document.text).findings) for e in examples]
+    """A task answered by rules scores 0.95 or more on the samples that annotate it, after refine, where the student answers as gold does."""
+    examples = [e for e in read_samples(pack) if name in e.tasks]
+    rules, hooks = Rules(pack.folder, pack.manifest.language, pack.manifest.task), load_hooks(pack)
+    found = [answered(pack, e, rules, hooks) for e in examples]
     assert score_task(pack.tasks[name], [e.gold for e in examples], found).score >= 0.95
+
+
+def answered(pack: Pack, example: Example, rules: Rules, hooks: Hooks) -> list[Finding]:
+    """What is found in an example by rules and hooks beside a student without faults."""
+    text = example.document.text
+    ruled = rules.read(text)
+    perfect = [f for f in example.gold if pack.tasks[f.task].answered_by == "student"]
+    sentences = given_of(pack, example).sentences or ruled.sentences
+    return following(pack, hooks.refine(text, joined(text, ruled.findings, perfect)), sentences, {}, len(text))
 
 
 def test_a_broken_pack_leaves_the_others(toy_folder: Path, tmp_path: Path) -> None:
@@ -165,7 +182,7 @@ BAD_MANIFESTS = {
     "tags of sentences": ('kind = "choice"\nscope = "sentence"', 'kind = "tags"\nscope = "sentence"', "'mood': kind 'tags' is asked of the document"),
     "span task without of": ('of = "things"\n', "", "'state': scope = 'span' and of"),
     "of no spans task": ('of = "things"', 'of = "topic"', "'state': of = 'topic'"),
-    "column of unknown task": ('task = "codes"', 'task = "cods"', "column 'codes_sum' shows no task of this pack: 'cods'"),
+    "column of unknown task": ('task = "codes"\nshow', 'task = "cods"\nshow', "column 'codes_sum' shows no task of this pack: 'cods'"),
     "column of unknown label": ('only = "absent"', 'only = "gone"', "column 'n_absent': only = 'gone'"),
     "two columns of one name": ('name = "codes_sum"', 'name = "n_absent"', "two columns"),
     "overlap too large": ("overlap_tokens = 16", "overlap_tokens = 32", "overlap_tokens must be"),

@@ -115,7 +115,7 @@ def test_what_is_wrong_is_in_the_envelope(home: Settings, tmp_path: Path) -> Non
     folder = tmp_path / "mine"
     manage("new-pack", "insurance", "--folder", str(folder), home=home)
     done = manage("check", "insurance", "--json", home=home, check=False, STILLHOUSE_PACKS__FOLDERS=str(folder))
-    assert done.returncode == 1 and "has 2 documents, expected 20" in " ".join(json.loads(done.stdout)["data"]["insurance"])
+    assert done.returncode == 1 and "has 0 documents, expected 20" in " ".join(json.loads(done.stdout)["data"]["insurance"])
     done = manage("doctor", "--json", home=home, check=False)
     assert done.returncode == 1 and {"store": False, "packs": True}.items() <= {c["name"]: c["ok"] for c in json.loads(done.stdout)["data"]}.items()
 
@@ -180,7 +180,7 @@ def test_new_pack_makes_a_folder_that_is_found(home: Settings, tmp_path: Path) -
     manage("new-pack", "insurance", "--folder", str(folder), home=home)
     done = manage("check", "insurance", home=home, check=False, STILLHOUSE_PACKS__FOLDERS=str(folder))
     assert done.returncode == 1
-    assert "has 2 documents, expected 20" in done.stderr
+    assert "has 0 documents, expected 20" in done.stderr
     again = manage("new-pack", "insurance", "--folder", str(folder), home=home, check=False)
     assert again.returncode == 2 and "exists already" in again.stderr
 
