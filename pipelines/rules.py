@@ -183,8 +183,8 @@ def _file(folder: Path | None, name: str) -> _RulesFile | None:
 def to_next(found: Sequence[Finding], task: str, n_chars: int) -> list[Finding]:
     """The findings, each of `task` going on to where the next one of it begins, or to the text's end."""
     own = sorted((f for f in found if f.task == task), key=lambda f: f.start)
-    ends = [*(f.start for f in own[1:]), n_chars]
-    return [*(f for f in found if f.task != task), *(replace(f, end=end) for f, end in zip(own, ends, strict=True))]
+    ends = [*(f.start for f in own[1:]), n_chars]  # of none there is none to go on
+    return [*(f for f in found if f.task != task), *(replace(f, end=end) for f, end in zip(own, ends, strict=False))]
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

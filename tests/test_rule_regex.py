@@ -76,3 +76,4 @@ def test_a_finding_goes_on_to_the_next(tmp_path: Path) -> None:
     text = "Intro.\nHistory: asthma.\nPlan: rest.\nNo history: here.\n"
     found = Rules(tmp_path, "en", [PARTS]).read(text).findings
     assert [(f.label, text[f.start : f.end]) for f in found] == [("HISTORY", "History: asthma.\n"), ("PLAN", "Plan: rest.\nNo history: here.\n")]
+    assert Rules(tmp_path, "en", [PARTS]).read("No headings.").findings == []
