@@ -25,5 +25,8 @@ def shown(column: Column, findings: Sequence[Finding]) -> Shown:
         return sum(numbers) if numbers else None
     if column.show == "labels":
         return ", ".join(sorted({f.label for f in own})) or None
-    best = min(own, key=lambda f: (-f.score, f.start, f.label), default=None)
-    return None if best is None else getattr(best, column.show)
+    best = sorted(own, key=lambda f: (f.start, f.label))
+    if column.show in ("number", "value"):  # of those equally sure the one of the latest value, a year mostly
+        best.sort(key=lambda f: (f.value is not None, f.value or ""), reverse=True)
+    best.sort(key=lambda f: f.score, reverse=True)
+    return getattr(best[0], column.show) if best else None

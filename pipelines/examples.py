@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from suites.discover import Pack
@@ -193,4 +193,14 @@ def _without_overlap(gold: list[Finding], pack: Pack) -> tuple[Finding, ...]:
         spans = pack.tasks[finding.task].kind == "spans"
         if not spans or not any(k.task == finding.task and k.start < finding.end and finding.start < k.end for k in kept):
             kept.append(finding)
-    return tuple(sorted(kept, key=lambda f: (f.task, f.start, f.end, f.label)))
+    asked = [f for f in kept if pack.tasks[f.task].scope != "span" or any(_asked(pack.tasks[f.task], k, f) for k in kept) or _is_alone(pack, f, gold)]
+    return tuple(sorted(asked, key=lambda f: (f.task, f.start, f.end, f.label)))
+
+
+def _asked(task: Task, parent: Finding, finding: Finding) -> bool:
+    return task.asks(parent) and (parent.start, parent.end) == (finding.start, finding.end)
+
+
+def _is_alone(pack: Pack, finding: Finding, gold: Sequence[Finding]) -> bool:
+    """Whether the source does not annotate the spans that a finding's task is asked of: then its ranges are gold's."""
+    return not any(pack.tasks[finding.task].asks(f) for f in gold)

@@ -188,8 +188,8 @@ def to_next(found: Sequence[Finding], task: str, n_chars: int) -> list[Finding]:
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A sentence's lines without outer space: notes and mails end sentences with a line end."""
-    for match in re.finditer(r"\S(?:[^\n]*\S)?", text[start:end]):
+    """A sentence's lines without outer space: notes and mails end sentences with a line end, and pages do."""
+    for match in re.finditer(r"\S(?:[^\n\f]*\S)?", text[start:end]):
         yield start + match.start(), start + match.end()
 
 

@@ -164,7 +164,8 @@ class Task(_Frozen):
 class Column(_Frozen):
     """A column of the view `<pack>_results`: what it shows of one task's findings.
 
-    `label`: the label of the best finding; `score`, `number`, `value`: its score, number, value; `labels`: all labels, sorted;
+    `label`: the label of the best finding; `score`, `number`, `value`: its score, number, value (of
+    equally sure ones that of the latest value); `labels`: all labels, sorted;
     `count`: the number of findings; `sum`: of the findings' `number`. `only` keeps one label.
     """
 

@@ -147,6 +147,12 @@ only = "absent"
 description = "How many things are absent."
 
 [[column]]
+name = "first_code"
+task = "codes"
+show = "number"
+description = "The number of the first code."
+
+[[column]]
 name = "codes_sum"
 task = "codes"
 show = "sum"

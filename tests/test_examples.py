@@ -242,3 +242,18 @@ def test_a_named_path_needs_a_data_root() -> None:
     pack, asked = next(param.values for param in SOURCES)
     with pytest.raises(DataError, match=rf"'{asked.name}': {asked.path} not found\. Set \[data\] root"):
         read_examples(pack, "train", sources=[asked.name])
+
+
+def test_every_span_of_a_row_is_asked(toy_pack: Pack, tmp_path: Path) -> None:
+    """`field = "spans.KEY"` gives each span of a row the label under its key; a span that overlaps a longer one is dropped with its answer."""
+    spans = [
+        {"start": 0, "end": 3, "label": "a", "state": "yes"},
+        {"start": 2, "end": 9, "label": "a", "state": "no"},
+        {"start": 12, "end": 15, "label": "a"},
+    ]
+    made = source(THINGS, LabelMap(task="state", field="spans.state", labels={"yes": "present", "no": "absent"}))
+    (example,) = read_source(toy_pack, made, "train", written(tmp_path, [{"id": "1", "text": "abc defgh ijk lmn", "spans": spans}]))
+    assert [(f.task, f.label, f.start, f.end) for f in example.gold] == [("state", "absent", 2, 9), ("things", "A", 2, 9), ("things", "A", 12, 15)]
+    strange = [{"id": "1", "text": "abc", "spans": [{"start": 0, "end": 3, "label": "a", "state": "maybe"}]}]
+    with pytest.raises(DataError, match=r"label 'maybe' of field 'spans\.state' is not mapped"):
+        read_source(toy_pack, made, "train", written(tmp_path, strange))

@@ -124,7 +124,9 @@ def _column_sql(column: Column, task: Task, dialect: str) -> str:
     if column.show == "labels":
         gathered = "string_agg(label, ', ' ORDER BY label)" if dialect == "postgresql" else "group_concat(label, ', ')"
         return f"SELECT {gathered} FROM (SELECT DISTINCT f.label AS label FROM findings f WHERE {where} ORDER BY f.label) AS l"
-    return f"SELECT f.{column.show} FROM findings f WHERE {where} ORDER BY f.score DESC, f.start, f.label LIMIT 1"
+    # rules are sure of all they find: of several the one of the latest value, a year mostly
+    latest = "f.value IS NULL, f.value DESC, " if column.show in ("number", "value") else ""
+    return f"SELECT f.{column.show} FROM findings f WHERE {where} ORDER BY f.score DESC, {latest}f.start, f.label LIMIT 1"
 
 
 def _utc(column: str, dialect: str) -> str:

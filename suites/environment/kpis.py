@@ -1,0 +1,87 @@
+"""The key figures of a document, from its tables and its sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from . import prose, rows, targets
+from .numerals import NUMERAL, Convention
+from .rows import Figure
+from .sentences import Sentence, sentences_of
+from .tables import Cell, Line, Row, Table
+from .years import find_years
+
+# no figure without one of these words near; most sentences have none and are not looked at
+_WORTH = (
+    *(
+        "scope",
+        "emission",
+        "emitted",
+        "energy",
+        "renewable",
+        "water",
+        "withdr",
+        "abstracted",
+        "waste",
+        "recycl",
+        "landfill",
+        "base year",
+        "baseline",
+        "base-year",
+    ),
+    *("net zero", "net-zero", "neutral", "scenario", "pathway", "warming", "°", "rcp", "ssp", "target year", "compares", "consumed", "returned", "discharged"),
+    *("intensity", "carbon", "ghg", "co2", "greenhouse", "footprint"),
+)
+_DIGIT = re.compile(r"\d")
+_ENTRY = re.compile(r"^\W{0,3}([A-Z][^:|]{2,80}): ?(?=[\d~<])")
+
+
+def figures_of(text: str, pages: Sequence[tuple[list[Line], list[Table]]], convention: Convention) -> Iterator[Figure]:
+    """The key figures of all pages, none overlapping another."""
+    for lines, tables in pages:
+        taken: list[tuple[int, int]] = []
+        for figure in _page(text, lines, tables, convention):
+            if not any(a < figure.end and figure.start < b for a, b in taken[-8:]):
+                taken.append((figure.start, figure.end))
+                yield figure
+
+
+def _page(text: str, lines: list[Line], tables: list[Table], convention: Convention) -> Iterator[Figure]:
+    for table in tables:
+        yield from targets.of_table(table, convention)
+        yield from rows.figures_of(table, convention)
+    last: Figure | None = None
+    told: list[Figure] = []
+    for sentence in sentences_of(text, lines, convention):
+        if sentence.before is None and last is not None and not _DIGIT.search(sentence.words):
+            last = None
+        if not _DIGIT.search(sentence.words) or not (_is_worth(sentence) or (sentence.before is not None and _is_worth(sentence.before))):
+            continue
+        found = [*targets.targets_of(sentence, told), *prose.figures_of(sentence, last)]
+        told = [*told[-4:], *(f for f in found if f.metric == "TARGET_YEAR")]
+        last = next((f for f in reversed(found) if f.quantity.parsed is not None), last)
+        yield from found or _entries(sentence, lines, convention)
+
+
+def _entries(sentence: Sentence, lines: list[Line], convention: Convention) -> Iterator[Figure]:
+    """The figure of a line `Label (unit): number`, which is a row without a table."""
+    match = _ENTRY.match(sentence.words)
+    if match is None:
+        return
+    number = sentence.words[match.end() :]
+    start = sentence.start + match.end()
+    figure = next((f for f in sentence.quantities if f.start == start), None)
+    found = NUMERAL.match(number) if figure is None else None
+    end = figure.end if figure else start + found.end() if found else start
+    if end == start or any(f.start < start for f in sentence.quantities) or find_years(match[1]):
+        return
+    above = tuple(line.text.strip() for line in lines if line.end < sentence.start and not _ENTRY.match(line.text))[-1:]
+    label = Cell(sentence.start + match.start(1), sentence.start + match.end(1), match[1].strip())
+    row = Row((label, Cell(start, end, sentence.text[start:end])))
+    yield from rows.figures_of(Table(above, (), [row]), convention)
+
+
+def _is_worth(sentence: Sentence) -> bool:
+    words = sentence.words.lower()
+    return any(word in words for word in _WORTH)
