@@ -432,9 +432,13 @@ BAD: list[tuple[str, bytes | str, list[str], str]] = [
     ("a.eml", raw_mail("Content-Type: text/html", b"a<style>b"), ["bad_eml"], "<style>"),
     ("a.eml", raw_mail("Content-Type: text/html", LONG.encode()), ["too_long"], "HTML has"),
     ("a.eml", mail("x" * 1_001), ["too_long"], "characters > 1000"),
-    ("a.pdf", "%PDF-1.7", ["unsupported_format"], "'.pdf'"),
+    ("a.pdf", "%PDF-1.7", ["bad_pdf"], "cut off"),
+    ("a.pdf", SECRET, ["bad_pdf"], "cut off"),
+    ("a.html", "", ["empty_text"], "0 characters"),
+    ("a.html", b"<p>\xe4", ["bad_encoding"], "Byte 3 of the page is not UTF-8"),
+    ("a.htm", f"<p>a<style>{SECRET}", ["bad_html"], "<style>"),
     ("a.csv.gz", b"", ["empty_file"], "no rows"),
-    ("a.pdf.gz", b"", ["unsupported_format"], "'.gz'"),
+    ("a.odt.gz", b"", ["unsupported_format"], "'.gz'"),
     ("noname", "", ["unsupported_format"], "''"),
 ]
 

@@ -269,7 +269,7 @@ LIES: list[tuple[str, bytes, str]] = [
     ("a.txt", b"{\\rtf1\\ansi x}", "an RTF document"),
     ("a.txt", b"\n<!DOCTYPE HTML><html><body>x</body></html>", "an HTML page"),
     ("a.eml", b"<html><p>x</p></html>", "an HTML page"),
-    ("a.htm", b"<html><p>x</p></html>", "an HTML page"),
+    ("a.docm", b"<html><p>x</p></html>", "an HTML page"),
     ("a.txt", b'<?xml version="1.0"?><x/>', "XML"),
     ("a.jsonl", gzip.compress(JSONL), "gzip data"),
     ("a.jsonl.gz", bz2.compress(JSONL), "bzip2 data"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from email.message import EmailMessage
 
@@ -55,6 +58,46 @@ def mail() -> bytes:
     inner.set_content(SECRET, charset="latin-1", cte="quoted-printable")
     message.add_attachment(inner)
     return message.as_bytes()
+
+
+def page() -> bytes:
+    row = "<tr><td rowspan=2>Scope 1<td colspan=2>1,234</tr><tr><th>2023<td hidden>x</tr>"
+    head = f"<!DOCTYPE html><html><head><meta charset=utf-8><title>{SECRET}</title><style>p {{}}</style></head>"
+    return f"{head}<nav>n</nav><h1>Gr\u00f6\u00dfe</h1><p>{SECRET}<!-- c --><p hidden>h<pre>a\nb</pre><table>{row}</table></html>".encode()
+
+
+def pdf() -> bytes:
+    """Two pages of text below each other and beside each other, one of them packed."""
+    content = b"BT /F 10 Tf 1 0 0 1 50 700 Tm (%s) Tj 0 -14 Td (Scope 1) Tj 200 0 Td (1,234) Tj 80 0 Td (987) Tj ET" % SECRET.encode()
+    packed = zlib.compress(content)
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2/MediaBox[0 0 600 800]/Resources<</Font<</F 5 0 R>>>>>>",
+        b"<</Type/Page/Parent 2 0 R/Contents 6 0 R>>",
+        b"<</Type/Page/Parent 2 0 R/Contents[6 0 R 7 0 R]/Rotate 90>>",
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+        b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(packed), packed),
+    )
+    data, places = b"%PDF-1.7\n", []
+    for number, body in enumerate(objects, start=1):
+        places.append(b"%010d 00000 n \n" % len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, b"".join(places))
+    return data + table + b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, len(data))
+
+
+def references() -> bytes:
+    """DocumentReferences as a Bulk Data export has them, with each kind of attachment."""
+    kinds = (("text/plain; charset=latin-1", b"Gr\xf6\xdfe " + SECRET.encode()), ("text/html", page()), ("application/pdf", pdf()))
+    rows: list[dict[str, object]] = []
+    for number, (kind, data) in enumerate(kinds):
+        attachment = {"contentType": kind, "data": base64.b64encode(data).decode(), "hash": base64.b64encode(hashlib.sha1(data).digest()).decode()}
+        subject, coding = {"reference": f"Patient/{number}"}, {"coding": [{"code": "18842-5", "display": SECRET}]}
+        row = {"resourceType": "DocumentReference", "id": f"d{number}", "status": "current", "subject": subject, "type": coding}
+        rows.append(row | {"context": {"encounter": [{"reference": "Encounter/1"}]}, "content": [{"attachment": attachment}]})
+    rows += [rows[0] | {"status": "superseded"}, rows[0] | {"content": [{"attachment": {"contentType": "text/plain", "url": "any.txt"}}]}]
+    return "".join(json.dumps(row) + "\n" for row in [*rows, {"resourceType": "Patient", "id": SECRET}, {"text": SECRET}]).encode()
 
 
 MEMBERS: tuple[tuple[str, bytes], ...] = (
@@ -110,6 +153,9 @@ SEEDS: dict[str, list[bytes]] = {
     ".tsv": [delimited("\t")],
     ".txt": [SECRET.encode(), SECRET.encode("utf-16"), b"%PDF-1.7\n" + SECRET.encode(), b"<html><p>" + SECRET.encode()],
     ".eml": [mail()],
+    ".ndjson": [references()],
+    ".html": [page(), page().replace(b"utf-8", b"cp1252"), page().decode().encode("utf-16")],
+    ".pdf": [pdf()],
     ".parquet": [parquet(), parquet(compression="none", use_dictionary=False), parquet(compression="zstd", row_group_size=1)],
     ".jsonl.gz": [gzip.compress(jsonl(), mtime=0), gzip.compress(jsonl(), 0, mtime=0) * 2],
     ".csv.bz2": [bz2.compress(delimited(","))],

@@ -25,6 +25,8 @@ MAX_CHARS = 300
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 ENCODINGS = ("utf-16", "utf-32", "cp1252", "shift_jis", "gb18030", "iso2022_jp", "utf-7", "hz", "utf-8-sig")
 
+SAME = (".text", ".htm", ".xhtml")  # read as others are
+
 Target = Callable[[bytes], None]
 
 
@@ -77,7 +79,7 @@ class Files:
         """Every suffix for the same bytes: what a name says is never believed."""
         path = self._folder / "lie"
         path.write_bytes(data)
-        for suffix in (*content.READERS, ".zip", ".tar", ".gz", ".txt.gz", ".pdf", ""):
+        for suffix in (*content.READERS, ".zip", ".tar", ".gz", ".txt.gz", ".doc", ""):
             options = ReadOptions(MAX_CHARS)
             for row in rows_of(path, "lie", partial(content.rows, name=f"lie{suffix}", label="lie", options=options)):
                 _check_row(row, options)
@@ -147,5 +149,5 @@ def targets(folder: Path | None = None) -> dict[str, Target]:
     """All targets by name; those of files write below `folder`."""
     files = Files(folder or Path(tempfile.mkdtemp()))
     suffixes = (*content.READERS, ".jsonl.gz", ".csv.bz2", ".txt.xz", ".jsonl.zst", ".zip", ".tar", ".tgz")
-    read: dict[str, Target] = {suffix: partial(files.read, suffix) for suffix in suffixes if suffix not in (".ndjson", ".text")}
+    read: dict[str, Target] = {suffix: partial(files.read, suffix) for suffix in suffixes if suffix not in SAME}
     return {**read, "lying": files.lying, "encoding": files.encoding, "names": names, "cells": cells, "settings": files.settings, "rules": files.rules}

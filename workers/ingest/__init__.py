@@ -1,4 +1,4 @@
-"""Readers of input files: JSON lines, CSV, Parquet, text, mail, and archives of them, become documents or rejects, never an exception."""
+"""Readers of input files: JSON lines, CSV, Parquet, FHIR, text, HTML, PDF, mail, and archives of them, become documents or rejects, never an exception."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from workers.ingest import content
 from workers.ingest.files import escaped, not_a_file, rows_of, unreadable
 from workers.ingest.options import ReadOptions
 from workers.ingest.packed import PACKINGS
+from workers.ingest.pages import by_page
 from workers.ingest.rows import Incoming, Reject, Row
 
 __all__ = ["SUFFIXES", "Incoming", "ReadOptions", "Reject", "Source", "read_paths"]
@@ -136,7 +137,9 @@ def _rows(entry: _Entry, options: ReadOptions) -> Iterator[Row]:
     elif not entry.is_given and content.is_about(entry.path.name):
         yield content.about(entry.label)
     else:
-        yield from rows_of(entry.path, entry.label, partial(content.rows, name=entry.path.name, label=entry.label, options=options))
+        reading = partial(content.rows, name=entry.path.name, label=entry.label, options=options, folder=entry.path.parent)
+        found = rows_of(entry.path, entry.label, reading)
+        yield from by_page(found) if options.by_page else found
         if _has_changed(entry.path, entry.state):
             reason = "The file has changed since it was listed; its rows may be mixed from two versions."
             yield Reject(entry.label, "source_changed", reason, "Submit it again when nothing writes to it.")

@@ -6,9 +6,10 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, cast
 
-from workers.ingest import csvfile, eml, jsonl, parquet, sniff, textfile
+from workers.ingest import csvfile, eml, fhir, htmlfile, jsonl, parquet, pdf, sniff, textfile
 from workers.ingest.archive import rows_of_members, tar_entries, zip_entries
 from workers.ingest.encoding import NAME_IT, bad_mark, transcoded
 from workers.ingest.files import escaped, told
@@ -20,26 +21,29 @@ Reader = Callable[[BinaryIO, str, ReadOptions], Iterator[Row]]
 
 TEXTUAL: dict[str, Reader] = {
     ".jsonl": jsonl.rows,
-    ".ndjson": jsonl.rows,
+    ".ndjson": fhir.rows,
     ".csv": csvfile.comma_rows,
     ".tsv": csvfile.tab_rows,
     ".txt": textfile.rows,
     ".text": textfile.rows,
 }
-READERS: dict[str, Reader] = {**TEXTUAL, ".parquet": parquet.rows, ".eml": eml.rows}
+PAGES = (".html", ".htm", ".xhtml")
+READERS: dict[str, Reader] = {**TEXTUAL, ".parquet": parquet.rows, ".eml": eml.rows, ".pdf": pdf.rows, **dict.fromkeys(PAGES, htmlfile.rows)}
 ARCHIVES = (".zip", ".tar")
 SHORT = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
 SUPPORTED = f"{', '.join(READERS)}; each also packed ({', '.join(PACKINGS)}); many of them in a {' or '.join(ARCHIVES)} ({', '.join(SHORT)})"
 MEMBER_BYTES = 64 << 20  # of what is packed and cannot be read from front to back: Parquet
 
-_KINDS = {
-    ".parquet": sniff.PARQUET,
-    ".zip": sniff.ZIP,
-    ".tar": sniff.TAR,
-    ".gz": sniff.GZIP,
-    ".bz2": sniff.BZIP2,
-    ".xz": sniff.XZ,
-    ".zst": sniff.ZSTD,
+_KINDS: dict[str, tuple[str, ...]] = {
+    ".parquet": (sniff.PARQUET,),
+    ".pdf": (sniff.PDF,),
+    **dict.fromkeys(PAGES, (sniff.HTML, sniff.XML)),
+    ".zip": (sniff.ZIP,),
+    ".tar": (sniff.TAR,),
+    ".gz": (sniff.GZIP,),
+    ".bz2": (sniff.BZIP2,),
+    ".xz": (sniff.XZ,),
+    ".zst": (sniff.ZSTD,),
 }
 _ABOUT = ("readme", "license", "licence")  # stems of files that tell about a folder's documents and are none
 
@@ -84,8 +88,8 @@ def about(label: str) -> Reject:
     return Reject(label, "unsupported_format", reason, f"Supported: {SUPPORTED}. Give it by its own path.")
 
 
-def rows(file: io.BufferedReader, name: str, label: str, options: ReadOptions) -> Iterator[Row]:
-    """The rows of an opened file. Raises Refused, and Ended where it is packed and damaged or too large."""
+def rows(file: io.BufferedReader, name: str, label: str, options: ReadOptions, folder: Path | None = None) -> Iterator[Row]:
+    """The rows of an opened file. Raises Refused, and Ended where it is packed and damaged or too large. `folder`: where it lies, if anywhere."""
     form = form_of(name)
     if form is None:
         yield _unsupported(file, name, label)
@@ -94,7 +98,7 @@ def rows(file: io.BufferedReader, name: str, label: str, options: ReadOptions) -
         yield refusal
         return
     if not form.packing and not form.is_archive:
-        yield from _read(file, form.suffix, label, options, is_stream=False)
+        yield from _read(file, form.suffix, label, options, folder, is_stream=False)
         return
     budget = Budget(label, size_of(file))
     if form.packing:
@@ -106,7 +110,7 @@ def rows(file: io.BufferedReader, name: str, label: str, options: ReadOptions) -
         entries = zip_entries(file, label, budget) if form.suffix == ".zip" else tar_entries(file, label)
         yield from rows_of_members(entries, label, partial(_member_rows, options))
     else:
-        yield from _read(file, form.suffix, label, options, is_stream=True)
+        yield from _read(file, form.suffix, label, options, folder, is_stream=True)
 
 
 def _member_rows(options: ReadOptions, file: io.BufferedReader, name: str, label: str) -> Iterator[Row]:
@@ -127,20 +131,21 @@ def _plain_rows(file: io.BufferedReader, name: str, form: Form | None, label: st
     elif refusal := _not_so(file, form.suffix, label):
         yield refusal
     else:
-        yield from _read(file, form.suffix, label, options, is_stream=True)
+        yield from _read(file, form.suffix, label, options, None, is_stream=True)
 
 
-def _read(file: io.BufferedReader, suffix: str, label: str, options: ReadOptions, *, is_stream: bool) -> Iterator[Row]:
+def _read(file: io.BufferedReader, suffix: str, label: str, options: ReadOptions, folder: Path | None, *, is_stream: bool) -> Iterator[Row]:
     if suffix not in TEXTUAL:
         whole = _in_memory(file, label) if is_stream and suffix == ".parquet" else file
         return iter([whole]) if isinstance(whole, Reject) else READERS[suffix](whole, label, options)
     head = file.peek(sniff.HEAD_BYTES)[: sniff.HEAD_BYTES]
     if options.encoding == UTF8 and (found := sniff.unmarked_utf16(head)):
         return iter([Reject(label, "bad_encoding", f"It looks like {found.upper()} without a byte-order mark.", f"{NAME_IT[:-1]} {found}.")])
+    reader = partial(fhir.rows, folder=folder) if TEXTUAL[suffix] is fhir.rows else TEXTUAL[suffix]
     if options.transcodes:
         refusal = bad_mark(head, label, options)
-        return iter([refusal]) if refusal else TEXTUAL[suffix](transcoded(file, label, options), label, options)
-    return TEXTUAL[suffix](file, label, options)
+        return iter([refusal]) if refusal else reader(transcoded(file, label, options), label, options)
+    return reader(file, label, options)
 
 
 def _in_memory(file: io.BufferedReader, label: str) -> BinaryIO | Reject:
@@ -154,7 +159,7 @@ def _in_memory(file: io.BufferedReader, label: str) -> BinaryIO | Reject:
 def _not_so(file: io.BufferedReader, suffix: str, label: str) -> Reject | None:
     """A reject where the first bytes are those of something else than the suffix says."""
     found = sniff.kind(file.peek(sniff.HEAD_BYTES)[: sniff.HEAD_BYTES])
-    if not found or found == _KINDS.get(suffix):
+    if not found or found in _KINDS.get(suffix, ()):
         return None
     return Reject(label, "unsupported_format", f"Its content is {found}, and its name says '{suffix}'.", f"Name it as what it is, or convert it. {_READ}")
 

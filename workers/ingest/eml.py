@@ -10,19 +10,18 @@ from collections.abc import Iterator, Sequence
 from email import errors
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
-from html.parser import HTMLParser
 from typing import BinaryIO, cast
 
 from workers.ingest.files import AS_UTF8, Refused, line_bytes
 from workers.ingest.options import ReadOptions
 from workers.ingest.rows import Reject, Row, checked
+from workers.ingest.visible import TAIL_CHARS, Endless, Visible
 
 MAIL_BYTES = 48 << 20  # mail servers take 25 to 36 MB
 MAIL_PARTS = 1_000
 MAIL_DEPTH = 10  # mails inside mails: a chain that people forward as attachments has a few
 # the header parsers of the standard library take quadratic time: 50 ms for 4,000 semicolons, at each of some ten look-ups
 HEADER_CHARS, ALL_HEADERS_CHARS = 2_000, 200_000
-HTML_TAIL_CHARS = 10_000  # so does html.parser over what stands behind a construct that never ends
 # a header that says how a part is coded, with its folded lines; line ends as the standard library has them
 _CODING = re.compile(rb"(?im)(?:^|(?<=\r))content-[\w-]*:[^\r\n]*(?:(?:\r\n|\r|\n)[ \t][^\r\n]*)*")
 _CUT = (errors.CloseBoundaryNotFoundDefect, errors.StartBoundaryNotFoundDefect, errors.NoBoundaryInMultipartDefect)
@@ -35,32 +34,6 @@ _SEEN = re.compile(
     r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]"
 )
 _NO_CHARSETS = ("idna", "punycode", "undefined")  # text codecs of Python that are no charset of mail
-_HIDDEN = ("script", "style", "title")
-_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-_BLOCKS = _HEADINGS | {"blockquote", "br", "dd", "div", "dl", "dt", "hr", "li", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul"}
-
-
-class _Text(HTMLParser):
-    """Collects what a reader of the page would see; a block begins a new line."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self.hidden = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.hidden = self.hidden or (tag if tag in _HIDDEN else "")
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.hidden = "" if tag == self.hidden else self.hidden
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self.hidden:
-            self.pieces.append(data.replace("\n", " "))
 
 
 def rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
@@ -186,16 +159,15 @@ class _Reader:
         self._n_html += len(html)
         if self._n_html > self._bound:
             raise Refused(Reject(self._label, "too_long", f"Its HTML has {self._n_html} characters > {self._bound}.", "Save the mail as plain text."))
-        parser = _Text()
-        parser.feed(html)
-        self._n_tail += len(parser.rawdata)
-        if self._n_tail > HTML_TAIL_CHARS:
-            raise Refused(_bad(self._label, "Its HTML has a tag or comment that does not end"))
-        parser.close()
-        if parser.hidden:
-            raise Refused(_bad(self._label, f"Its HTML has a <{parser.hidden}> that does not end and would hide the rest"))
-        lines = (" ".join(line.split()) for line in "".join(parser.pieces).split("\n"))
-        return "\n".join(line for line in lines if line)
+        try:
+            visible = Visible()
+            visible.feed(html)
+            self._n_tail += visible.n_tail
+            if self._n_tail > TAIL_CHARS:
+                raise Endless("a tag or comment that does not end")
+            return visible.finished()
+        except Endless as error:
+            raise Refused(_bad(self._label, f"Its HTML has {error}")) from None
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -33,15 +33,19 @@ def rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
 
 
 def _row(line: Line, place: str, options: ReadOptions) -> Row:
-    row = _parsed(line, place, options)
-    if isinstance(row, Reject):
-        return row
+    row = parsed(line, place, options)
+    return row if isinstance(row, Reject) else document(row, place, options)
+
+
+def document(row: dict[str, object], place: str, options: ReadOptions) -> Row:
+    """The document of a row."""
     if "text" not in row:
         return Reject(place, "no_text", f"The row has no 'text'. Its keys: {names(row)}.", "Rename the key that holds the text to 'text'.")
     return checked(place, row.get("id"), row["text"], meta_of(row), options)
 
 
-def _parsed(line: Line, place: str, options: ReadOptions) -> dict[str, object] | Reject:
+def parsed(line: Line, place: str, options: ReadOptions) -> dict[str, object] | Reject:
+    """The object that a line holds."""
     try:
         row = _decoder().decode(line.data.rstrip(b"\r\n").decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from suites.errors import UsageError
@@ -13,6 +14,12 @@ UTF8 = "utf-8"
 _NO_CHARSETS = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem")
 
 Errors = Literal["strict", "replace"]
+# (label of a file that takes a while, its pages read so far, all its pages)
+OnPages = Callable[[str, int, int], None]
+
+
+def _no_pages(label: str, n_read: int, n_pages: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +28,15 @@ class ReadOptions:
 
     `errors`: bytes that are not in the encoding reject their row, or become U+FFFD with "replace".
     `truncate`: a text over max_chars is cut and flagged instead of rejected.
+    `on_pages`: is called after each page of a PDF file. `by_page`: a text with pages becomes a document a page.
     """
 
     max_chars: int
     encoding: str = UTF8
     errors: Errors = "strict"
     truncate: bool = False
+    on_pages: OnPages = field(default=_no_pages, compare=False)
+    by_page: bool = False
 
     @property
     def transcodes(self) -> bool:

@@ -64,6 +64,11 @@ def checked(place: str, key: object, text: object, meta: Mapping[str, object], o
     return Incoming(place, id_, _without_nul(text), {**kept, "nul_replaced": n_nul} if n_nul else kept)
 
 
+def checked_key(row: Incoming) -> Row:
+    """The document, or a reject where its key is none that can be stored."""
+    return _bad_id(row.place, row.key, row.key) or row
+
+
 def meta_of(row: Mapping[str, object]) -> Mapping[str, object]:
     """The row's `meta` where it is an object, else its scalar columns but `id` and `text`; absent values are left out."""
     meta = row.get("meta")
@@ -71,6 +76,11 @@ def meta_of(row: Mapping[str, object]) -> Mapping[str, object]:
         return meta
     scalars = {name: _scalar(value) for name, value in row.items() if name not in ("id", "text")}
     return {name: value for name, value in scalars.items() if value is not None}
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A table's row as a line: `cell | cell`, empty cells kept but at its end, so that a column has its place."""
+    return "".join(f" | {cell.replace('|', '/')}" if cell else " |" for cell in cells)[2:].strip().rstrip(" |")
 
 
 def kind_of(value: object) -> str:

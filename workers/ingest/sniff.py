@@ -8,10 +8,11 @@ from collections.abc import Callable
 HEAD_BYTES = 1_024
 
 GZIP, BZIP2, XZ, ZSTD, ZIP, TAR, PARQUET = "gzip data", "bzip2 data", "xz data", "Zstandard data", "a ZIP archive", "a tar archive", "a Parquet file"
+PDF, HTML, XML = "a PDF document", "an HTML page", "XML"
 _OFFICE = "an Office document (DOCX, XLSX, PPTX)"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF-", "a PDF document"),
+    (b"%PDF-", PDF),
     (b"\x1f\x8b\x08", GZIP),
     (b"BZh", BZIP2),
     (b"\xfd7zXZ\x00", XZ),
@@ -82,7 +83,7 @@ def kind(head: bytes) -> str:
         if head[at : at + len(magic)] == magic and _NO_TEXT.search(head):
             return name
     if markup := _MARKUP.match(head):
-        return "an HTML page" if markup[1] else "XML"
+        return HTML if markup[1] else XML
     return ""
 
 

@@ -1,6 +1,6 @@
 """Reads documents at once, without store or broker: one JSON object a document on stdout.
 
-PATH may be JSONL, CSV, Parquet, .txt, .eml, packed or in a .zip or .tar, or a folder of them.
+PATH may be JSONL, CSV, Parquet, .txt, .eml, .html, .pdf or FHIR's .ndjson, packed or in a .zip or .tar, or a folder of them.
 
 example: python manage.py predict finance mails.jsonl > findings.jsonl
          python manage.py predict finance letter.txt --with-text

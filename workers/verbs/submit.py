@@ -1,6 +1,6 @@
 """Stores documents and queues them for the pack's released student.
 
-PATH may be JSONL, CSV, Parquet, .txt, .eml, packed or in a .zip or .tar, or a folder of them. Rows that cannot be read are
+PATH may be JSONL, CSV, Parquet, .txt, .eml, .html, .pdf or FHIR's .ndjson, packed or in a .zip or .tar, or a folder of them. Rows that cannot be read are
 rejected with place, code and remedy, and counted; the rest goes on. Repeating a submit is harmless:
 what was stored counts as duplicate, and an interrupted one is resumed. While more documents wait
 than [ingest] high_water it waits for the workers; it stops before the store's disk is full.
@@ -11,7 +11,7 @@ example: python manage.py submit finance inbox/ --wait
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ def run(options: Namespace, settings: Settings) -> object:
             ring=try_ring,
             keys=Keys.of(settings),
             allow_erased=options.allow_erased,
-            options=read_options(options, pack.manifest.text.max_chars),
+            options=replace(read_options(options, pack.manifest.text.max_chars), on_pages=lambda label, n, total: on_progress("reading pages", n, total)),
             same_id=settings.ingest.same_id,
             max_reject_rate=options.max_reject_rate,
             deidentifier=deidentifier,
