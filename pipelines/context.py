@@ -7,7 +7,7 @@ say does not decide: it is shown to the head as features, whose weights are fitt
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,19 +76,31 @@ class Context:
     """The cues of a pack: rules with a `direction`. Phrases are matched without regard to case. Raises PatternError where a line cannot be used."""
 
     def __init__(self, nlp: Language, entries: Sequence[Mapping[str, Any]]) -> None:
-        self._cues, patterns = [], []
+        from spacy.matcher import PhraseMatcher
+        from spacy.tokens import Doc
+
+        self._doc_type = Doc
+        self._phrases = PhraseMatcher(nlp.vocab, attr="LOWER")
+        self._cues: list[_Cue] = []
+        patterns: list[Mapping[str, Any]] = []
         for position, entry in enumerate(entries):
             try:
                 self._cues.append(_Cue.of(entry))
-                patterns.append({"label": str(position), "id": entry.get("id", ""), "pattern": _words(nlp, entry["pattern"])})
+                if isinstance(entry["pattern"], str):
+                    self._phrases.add(str(position), [nlp.make_doc(entry["pattern"])])
+                else:
+                    patterns.append({"label": str(position), "id": entry.get("id", ""), "pattern": entry["pattern"], "position": position})
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 reason = f"it lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
                 raise PatternError(position, str(entry.get("id", "")) if isinstance(entry, Mapping) else "", reason) from None
-        self._match = RuleMatcher(nlp, patterns)
+        try:
+            self._match = RuleMatcher(nlp, patterns)
+        except PatternError as error:
+            raise PatternError(patterns[error.position]["position"], error.name, error.reason) from None
 
     def said(self, doc: Doc, sentences: Sequence[Range]) -> list[Said]:
         """What the cues of a text say, in order of the sentences. Raises RuleBudget."""
-        seen = _longest(_Seen(self._cues[int(name)], first, end) for name, first, end in self._match(doc))
+        seen = _longest(self._seen(doc))
         starts, ends = [token.idx for token in doc], [token.idx + len(token) for token in doc]
         firsts = [s.first for s in seen]
         said = []
@@ -100,6 +112,15 @@ class Context:
                 reaches = _reach(one, words, stops[one.cue.task, one.cue.label])
                 said += [Said(one.cue.task, one.cue.label, starts[first], ends[last - 1]) for first, last in reaches]
         return said
+
+    def _seen(self, doc: Doc) -> Iterator[_Seen]:
+        """The cues of a text, matched as if words stood one space apart."""
+        places = [token.i for token in doc if not token.is_space]
+        words = doc if len(places) == len(doc) else self._doc_type(doc.vocab, words=[doc[i].text for i in places])
+        for name, first, end in self._match(words):
+            yield _Seen(self._cues[int(name)], places[first], places[end - 1] + 1)
+        for key, first, end in self._phrases(words):
+            yield _Seen(self._cues[int(doc.vocab.strings[key])], places[first], places[end - 1] + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +134,6 @@ class _Stops:
     def of(cls, seen: Sequence[_Seen], task: str, label: str) -> _Stops:
         own = [s for s in seen if s.cue.direction == "stop" and s.cue.task == task and s.cue.label in ("", label)]
         return cls([s.first for s in own], [s.end for s in own])
-
-
-def _words(nlp: Language, pattern: object) -> object:
-    """A phrase as tokens that are matched without regard to case; a list of tokens as it is."""
-    return [{"LOWER": token.lower_} for token in nlp.make_doc(pattern)] if isinstance(pattern, str) else pattern
 
 
 def _longest(seen: Iterable[_Seen]) -> list[_Seen]:

@@ -8,16 +8,18 @@ from dataclasses import replace
 from suites.types import Finding
 
 
-def joined(text: str, ruled: Sequence[Finding], answered: Sequence[Finding]) -> list[Finding]:
-    """All of both; where one task's findings overlap the longest stays whole, the rule's of two equally long.
+def joined(text: str, findings: Sequence[Finding]) -> list[Finding]:
+    """All findings; of a task that both answer, where they overlap, the longest stays whole, the rule's of two equally long.
 
     Of the others what sticks out stays, if there is a letter or digit in it: nothing that either found is lost, which is what a
     task that finds what must be hidden lives by.
     """
-    both = {f.task for f in ruled} & {f.task for f in answered}
-    made = [f for f in [*ruled, *answered] if f.task not in both]
+    ruled, answered = ({f.task for f in findings if f.source == source and not f.other_end} for source in ("rule", "student"))
+    # a choice may have both too, at ranges that are its own
+    both = {f.task for f in findings if f.task in ruled & answered and f.start < f.end}
+    made = [f for f in findings if f.task not in both]
     for task in sorted(both):
-        made += _apart(text, [f for f in [*ruled, *answered] if f.task == task])
+        made += _apart(text, [f for f in findings if f.task == task])
     return made
 
 

@@ -177,9 +177,9 @@ class Predictor:
 
     def _refined(self, part: Tokenised, ruled: Ruled, answered: Answered) -> Reading:
         document, text = part.document, part.text
-        found = joined(text, ruled.findings, answered.findings)
         try:
-            refined = list(self._hooks.refine(text, found))
+            # first refined, then joined: what a rule found and `refine` drops may have hidden what the student found there
+            refined = list(self._hooks.refine(text, [*ruled.findings, *answered.findings]))
             legal = all(is_legal(f, self.pack, len(text)) for f in refined)
         except Exception as error:
             _raise_machines(error)
@@ -187,7 +187,8 @@ class Predictor:
         if not legal:
             reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
             return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
-        return Reading(document.id, paged(text, _once(following(self.pack, refined, ruled.sentences, answered.chances, len(text)))))
+        found = joined(text, refined)
+        return Reading(document.id, paged(text, _once(following(self.pack, found, ruled.sentences, answered.chances, len(text)))))
 
 
 def is_machines(error: BaseException) -> bool:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from pipelines.rule_walk import STEPS_A_MATCH, Budget
+from pipelines.rule_walk import STEPS_A_MATCH, Budget, RuleBudget
 
 # what RE2 may use for the automaton of all expressions together, and of each alone, in bytes
 MEMORY = 32 << 20
-# an expression may look this far beyond what it finds, again and again: a longer text is matched in pieces, and each look is paid for
+# so many expressions share one automaton: its states multiply with them, and beyond what fits into the memory it is built anew again and again
+# (160 expressions in one: 1.4 ms a message of 60 words, eight by eight: 0.1 ms)
+TOGETHER = 8
+# an expression may look this far beyond what it finds, again and again: a longer text is matched in pieces
 PIECE_CHARS = 20_000
-CHARS_A_STEP = 100
+# and all together may take so long on a text, of the processor's time: fifty times what the slowest pack takes, and never so long that a worker seems to hang
+SECONDS_A_CHAR, LEAST_SECONDS, MOST_SECONDS = 2e-4, 3.0, 20.0
+REMEDY = "An expression that reads on far beyond what it finds takes ever longer: let it end sooner, or split the document"
+# matches between two looks at the clock
+UNTIMED = 64
 
 Match = tuple[str, int, int]
 
@@ -33,7 +41,7 @@ class RegexRules:
         self._options.log_errors = False
         self._options.max_mem = MEMORY
         self._rules: list[tuple[str, str, Any]] = []
-        self._set: Any = None
+        self._sets: list[tuple[Any, list[tuple[str, str, Any]]]] = []
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -56,28 +64,38 @@ class RegexRules:
         self._rules.append((name, str(entry["label"]), compiled))
 
     def compile(self) -> None:
-        """To be called when all rules are there: makes the one automaton that tells which of them occur."""
-        self._set = self._re2.Set.SearchSet(self._options)
-        self._set.Add("")  # found in every text: where it is not, RE2 had no room to search
-        for _, _, compiled in self._rules:
-            self._set.Add(compiled.pattern)
-        self._set.Compile()
+        """To be called when all rules are there: makes the automata that tell which of them occur."""
+        for first in range(0, len(self._rules), TOGETHER):
+            rules = self._rules[first : first + TOGETHER]
+            chosen = self._re2.Set.SearchSet(self._options)
+            chosen.Add("")  # found in every text: where it is not, RE2 had no room to search
+            for _, _, compiled in rules:
+                chosen.Add(compiled.pattern)
+            chosen.Compile()
+            self._sets.append((chosen, rules))
 
     def matches(self, text: str, budget: Budget) -> Iterator[Match]:
         """Label, first character and the one after the last of each match. Raises RuleBudget."""
+        ends = time.thread_time() + min(max(LEAST_SECONDS, SECONDS_A_CHAR * len(text)), MOST_SECONDS)
         for start, end in pieces(text):
             piece = text[start:end].encode("utf-8", "surrogatepass")
             places = _characters(piece) if len(piece) != end - start else None
-            for label, first, last in self._found(piece, budget):
+            for label, first, last in self._found(piece, budget, ends):
                 yield (label, start + first, start + last) if places is None else (label, start + int(places[first]), start + int(places[last]))
 
-    def _found(self, piece: bytes, budget: Budget) -> Iterator[Match]:
-        """Matches in bytes."""
-        occurring = self._set.Match(piece)
-        chosen = [self._rules[i - 1] for i in occurring if i] if 0 in occurring else self._rules
-        for name, label, compiled in chosen:
-            for match in compiled.finditer(piece):
-                budget.spend(STEPS_A_MATCH + (len(piece) - match.end()) // CHARS_A_STEP, name)
+    def _occurring(self, piece: bytes) -> Iterator[tuple[str, str, Any]]:
+        """The rules that occur in a piece, and all of those that RE2 had no room to search together."""
+        for together, rules in self._sets:
+            found = together.Match(piece)
+            yield from (rules[i - 1] for i in found if i) if 0 in found else rules
+
+    def _found(self, piece: bytes, budget: Budget, ends: float) -> Iterator[Match]:
+        """Matches in bytes; `ends`: when this thread's processor time is up."""
+        for name, label, compiled in self._occurring(piece):
+            for number, match in enumerate(compiled.finditer(piece)):
+                budget.spend(STEPS_A_MATCH, name)
+                if number % UNTIMED == UNTIMED - 1 and time.thread_time() > ends:
+                    raise RuleBudget(f"rule {name!r} was stopped: the expressions took too long on this text. {REMEDY}")
                 group = next((g for g in range(1, compiled.groups + 1) if match.start(g) >= 0), 0)
                 if match.start(group) < match.end(group):
                     yield label, match.start(group), match.end(group)

@@ -69,6 +69,8 @@ class Rules:
     def __init__(self, folder: Path | None = None, language: str = "en", tasks: Sequence[Task] = ()) -> None:
         self._rules = _file(folder, "rules.jsonl")
         self._cues = _file(folder, "context.jsonl")
+        names = dict.fromkeys(str(entry["label"]) for entry in (self._rules.entries if self._rules else ()) if isinstance(entry, dict) and "label" in entry)
+        self._ranks = {name: rank for rank, name in enumerate(names)}
         self._extended = tuple(t.name for t in tasks if t.extends)
         self._signals = tuple(t for t in tasks if t.answered_by == "signals")
         self._language = language
@@ -95,7 +97,7 @@ class Rules:
         if len(self._nlp.vocab) > MAX_WORDS:
             self._begin()
         doc = self._sentencizer(self._make_doc(text))
-        ranges = [r for sentence in doc.sents for r in _lines(text, sentence.start_char, sentence.end_char)]
+        ranges = [r for start, end in _sentences(text, doc) for r in _lines(text, start, end)]
         found = self._found(text, doc)
         for name in self._extended:
             found = to_next(found, name, len(text))
@@ -105,12 +107,12 @@ class Rules:
     def _found(self, text: str, doc: Doc) -> list[Finding]:
         if self._match is None:
             return []
-        found = [(start - end, start, name) for name, start, end in self._match.ranges(doc)]
+        found = [(start - end, start, self._ranks[name], name) for name, start, end in self._match.ranges(doc)]
         if shown := differing(text):
             for name, first, last in self._match.ranges(self._sentencizer(self._make_doc(shown.text))):
                 if "\n" not in shown.text[first:last]:
                     start, end = shown.original(first, last)
-                    found.append((start - end, start, name))
+                    found.append((start - end, start, self._ranks[name], name))
         return _longest(found, len(text))
 
     def _deceptions(self, text: str) -> list[Finding]:
@@ -187,17 +189,33 @@ def to_next(found: Sequence[Finding], task: str, n_chars: int) -> list[Finding]:
     return [*(f for f in found if f.task != task), *(replace(f, end=end) for f, end in zip(own, ends, strict=False))]
 
 
+def _sentences(text: str, doc: Doc) -> Iterator[Range]:
+    """The sentences; one that ends with a question mark right before a word goes on: notes write "?stroke" for a doubt."""
+    begin = end = 0
+    for sentence in doc.sents:
+        doubted = text[end - 1 : end] == "?" and sentence.start_char == end and text[end : end + 1].isalnum()
+        if end > begin and not doubted:
+            yield begin, end
+            begin = sentence.start_char
+        end = sentence.end_char
+    if end > begin:
+        yield begin, end
+
+
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """A sentence's lines without outer space: notes and mails end sentences with a line end, and pages do."""
     for match in re.finditer(r"\S(?:[^\n\f]*\S)?", text[start:end]):
         yield start + match.start(), start + match.end()
 
 
-def _longest(found: list[tuple[int, int, str]], n_chars: int) -> list[Finding]:
-    """Of overlapping matches of one task the longest, then the first; in order of tasks and places. A match: its length below zero, its start, its name."""
+def _longest(found: list[tuple[int, int, int, str]], n_chars: int) -> list[Finding]:
+    """Of overlapping matches of one task the longest, then the first, then that of the earlier label in the file; in order of tasks and places.
+
+    A match: its length below zero, its start, its label's rank in the file, its name.
+    """
     kept = []
     taken: dict[str, bytearray] = defaultdict(lambda: bytearray(n_chars))
-    for less, start, name in sorted(found):
+    for less, start, _, name in sorted(found):
         task, _, label = name.partition("/")
         places, end = taken[task], start - less
         # what is kept is no shorter, so what it shares with this match is an end of it

@@ -60,6 +60,7 @@ def rules(folder: Path, cues: Sequence[Mapping[str, object]] = CUES) -> Rules:
         ("His sister has no asthma.", "asthma", {"negated", "family"}),
         ("Sister well however no asthma.", "asthma", {"negated", "family"}),
         ("No increase in pain.", "pain", set()),
+        ("Is   ruled    out: no. Pneumonia  was   ruled out.", "Pneumonia", {"negated"}),
     ],
 )
 def test_a_cue_speaks_of_what_it_reaches(tmp_path: Path, text: str, thing: str, labels: set[str]) -> None:

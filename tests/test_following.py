@@ -97,7 +97,7 @@ def test_what_rules_and_student_found_is_covered_without_overlap(ruled: list[tup
     """Of one task no two findings overlap, and every letter that either found is still found."""
     text = "x" * 40
     both = [[Finding("t", "A", 0.9, a, a + n, source) for a, n in ranges] for source, ranges in (("rule", ruled), ("student", answered))]
-    made = joined(text, *both)
+    made = joined(text, [*both[0], *both[1]])
     if ruled and answered:
         ordered = sorted((f.start, f.end) for f in made)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(ordered))
@@ -109,10 +109,10 @@ def test_the_longer_finding_stays_whole_and_tasks_do_not_mix() -> None:
     """The longest of overlapping findings stays, a rule's of two equally long; what sticks out stays without its spaces, and other tasks are left alone."""
     text = "Dr. Ann Lee, MD"
     rule, student, other = Finding("t", "A", 1.0, 0, 7, "rule"), Finding("t", "B", 0.8, 4, 15), Finding("u", "A", 0.8, 2, 9)
-    assert {(f.task, f.label, text[f.start : f.end]) for f in joined(text, [rule], [student, other])} == {
+    assert {(f.task, f.label, text[f.start : f.end]) for f in joined(text, [rule, student, other])} == {
         ("t", "B", "Ann Lee, MD"),
         ("t", "A", "Dr."),
         ("u", "A", text[2:9]),
     }
     same = Finding("t", "B", 0.8, 0, 7)
-    assert joined(text, [rule], [same]) == [rule]
+    assert joined(text, [rule, same]) == [rule]

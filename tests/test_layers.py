@@ -23,7 +23,7 @@ OURS = ("suites", "pipelines", "workers")
 TRAINING = {"torch", "transformers", "sklearn", "matplotlib"}
 SERVERS = {"celery", "kombu", "redis", "sqlalchemy", "alembic"}
 # what a pack's hooks and their siblings may be made of: well-kept libraries of the domain
-OF_DOMAINS = {"confusable_homoglyphs", "dateutil", "phonenumbers", "pint", "publicsuffixlist", "stdnum"}
+OF_DOMAINS = {"Crypto", "confusable_homoglyphs", "dateutil", "phonenumbers", "pint", "publicsuffixlist", "stdnum"}
 PACK_CODE = frozenset((ROOT / "suites").glob("*/*.py"))
 INFERENCE = (
     *("predict", "cache", "engine", "engines", "int8_engine", "int8_kernel", "openvino_engine", "processor", "encode", "heads", "lexicon", "rules"),

@@ -67,7 +67,7 @@ def answered(pack: Pack, example: Example, rules: Rules, hooks: Hooks) -> list[F
     ruled = rules.read(text)
     perfect = [f for f in example.gold if pack.tasks[f.task].answered_by == "student"]
     sentences = given_of(pack, example).sentences or ruled.sentences
-    return following(pack, hooks.refine(text, joined(text, ruled.findings, perfect)), sentences, {}, len(text))
+    return following(pack, joined(text, hooks.refine(text, [*ruled.findings, *perfect])), sentences, {}, len(text))
 
 
 def test_a_broken_pack_leaves_the_others(toy_folder: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ BAD_MANIFESTS = {
     "tags of sentences": ('kind = "choice"\nscope = "sentence"', 'kind = "tags"\nscope = "sentence"', "'mood': kind 'tags' is asked of the document"),
     "span task without of": ('of = "things"\n', "", "'state': scope = 'span' and of"),
     "of no spans task": ('of = "things"', 'of = "topic"', "'state': of = 'topic'"),
-    "column of unknown task": ('task = "codes"\nshow', 'task = "cods"\nshow', "column 'codes_sum' shows no task of this pack: 'cods'"),
+    "column of unknown task": ('task = "codes"\nshow = "sum"', 'task = "cods"\nshow = "sum"', "column 'codes_sum' shows no task of this pack: 'cods'"),
     "column of unknown label": ('only = "absent"', 'only = "gone"', "column 'n_absent': only = 'gone'"),
     "two columns of one name": ('name = "codes_sum"', 'name = "n_absent"', "two columns"),
     "overlap too large": ("overlap_tokens = 16", "overlap_tokens = 32", "overlap_tokens must be"),

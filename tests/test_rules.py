@@ -23,7 +23,7 @@ from pipelines.student import Student
 from suites.discover import Pack, find_pack
 from suites.errors import PackError
 from suites.samples import read_samples
-from suites.types import Document
+from suites.types import Document, Finding
 
 with light_spacy():
     import spacy
@@ -38,14 +38,19 @@ def rules() -> Rules:
     return Rules(pack.folder, pack.manifest.language)
 
 
+def identifiers(rules: Rules, text: str) -> list[Finding]:
+    """The rules' findings of one task; the pack's other rules find reasons in the same words."""
+    return [f for f in rules.read(text).findings if f.task == "identifiers"]
+
+
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
 def test_a_long_run_changes_no_other_finding(rules: Rules, run: str) -> None:
     """A run without spaces before or after a text leaves the text's findings as they are."""
-    alone = rules.read(TEXT).findings
+    alone = identifiers(rules, TEXT)
     assert {f.label for f in alone} == {"AMOUNT", "IBAN", "CARD", "PHONE"}
-    after = rules.read(f"{TEXT} {run}").findings
+    after = identifiers(rules, f"{TEXT} {run}")
     assert [f for f in after if f.end <= len(TEXT)] == alone
-    before = rules.read(f"{run} {TEXT}").findings
+    before = identifiers(rules, f"{run} {TEXT}")
     shift = len(run) + 1
     assert [(f.label, f.start - shift, f.end - shift) for f in before if f.start >= shift] == [(f.label, f.start, f.end) for f in alone]
 
@@ -53,8 +58,8 @@ def test_a_long_run_changes_no_other_finding(rules: Rules, run: str) -> None:
 @pytest.mark.parametrize("space", [" " * 300, "\n" * 300, "\t\n " * 200])
 def test_long_white_space_changes_no_finding(rules: Rules, space: str) -> None:
     """White space of any length between two texts leaves the findings of both."""
-    found = rules.read(TEXT + space + TEXT).findings
-    assert len(found) == 2 * len(rules.read(TEXT).findings)
+    found = identifiers(rules, TEXT + space + TEXT)
+    assert len(found) == 2 * len(identifiers(rules, TEXT))
 
 
 MARKS = "\u0301\u0316"  # to be sorted: above and below
@@ -93,9 +98,9 @@ def test_hostile_texts_are_read_in_bounded_time(rules: Rules, text: str) -> None
 
 def test_of_many_overlapping_findings_the_longest_stay(rules: Rules) -> None:
     """Findings of one task never overlap, and one that is dropped lies over a kept one that is no shorter."""
-    found = rules.read(TEXT + " GB82 1234" * 30).findings
+    found = identifiers(rules, TEXT + " GB82 1234" * 30)
     assert all(a.end <= b.start for a, b in pairwise(found))
-    assert max(f.end - f.start for f in found) == len("GB82 1234 GB82 1234 GB82 1234 GB82 1234 GB82"[:44])
+    assert max(f.end - f.start for f in found) == len("GB82 1234 GB82 1234 GB82 12")
 
 
 def test_sentences_cover_all_but_white_space(rules: Rules) -> None:
@@ -205,7 +210,7 @@ def test_the_packs_rules_find_what_the_span_ruler_finds(pack_name: str) -> None:
     folder = find_pack(pack_name).folder
     nlp = spacy.blank("en")
     ruler: Any = nlp.add_pipe("span_ruler", config={"spans_key": "rules"})
-    rules = [json.loads(line) for line in (folder / "rules.jsonl").read_text(encoding="utf-8").splitlines()]
+    rules = [rule for line in (folder / "rules.jsonl").read_text(encoding="utf-8").splitlines() if "pattern" in (rule := json.loads(line))]
     ruler.add_patterns(rules)
     matcher = RuleMatcher(nlp, rules)
     found = 0
@@ -284,8 +289,8 @@ DISGUISED = {
 def test_rules_see_through_a_disguise(rules: Rules, plain: str, written: str, label: str) -> None:
     """What a rule finds in a plain text it finds in a disguised one, with the place in the text as it was written."""
     before = "Café notes, one line up.\nPay now: "
-    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{plain} today.").findings] == [(label, len(before), len(before) + len(plain))]
-    assert [(f.label, f.start, f.end) for f in rules.read(f"{before}{written} today.").findings] == [(label, len(before), len(before) + len(written))]
+    assert [(f.label, f.start, f.end) for f in identifiers(rules, f"{before}{plain} today.")] == [(label, len(before), len(before) + len(plain))]
+    assert [(f.label, f.start, f.end) for f in identifiers(rules, f"{before}{written} today.")] == [(label, len(before), len(before) + len(written))]
 
 
 def test_a_disguise_elsewhere_changes_no_finding(rules: Rules) -> None:

@@ -1,0 +1,21 @@
+"""Ages in figures and words."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_TENS = {"ninety": 90, "hundred": 100}
+_MOST_DIGITS = 3
+
+
+def number(written):
+    """The age as a number; None of "in her nineties" and the like."""
+    if written.isdecimal():
+        return float(written) if len(written) <= _MOST_DIGITS else None
+    words = re.findall(r"[a-z]+", written.lower())
+    tens = next((_TENS[word] for word in words if word in _TENS), None)
+    if tens is None:
+        return None
+    unit = _UNITS.get(words[-1], 0)
+    return float(tens + unit)
