@@ -111,12 +111,14 @@ task = "codes"
 [robustness]
 task = "topic"
 benign = "animals"
+copies = 0
 
 [policy]
 task = "handling"
 of = "topic"
 cost.animals = {{ file = 0.0, look = 0.2, send = 1.0 }}
 cost.weather = {{ file = 3.0, look = 0.2, send = 0.0 }}
+
 [[policy.rule]]
 finding = "codes/CODE"
 at_least = "look"

@@ -328,7 +328,7 @@ def test_a_batch_of_one_equals_a_batch_of_many(toy_pack: Pack, toy_student: tupl
     together = list(predictor.predict(documents))
     alone = [next(predictor.predict([d])) for d in documents]
     assert len(documents) == 32
-    assert {f.task for r in together for f in r.findings} == set(toy_pack.tasks)
+    assert {f.task for r in together for f in r.findings} == set(toy_pack.tasks) - {"disguises"}
     assert together == alone
 
 

@@ -286,7 +286,7 @@ def test_a_text_without_tokens_is_answered(toy_pack: Pack, toy_student: tuple[Pa
     assert not reading.failed
     (topic,) = [f for f in reading.findings if f.task == "topic"]
     assert (topic.start, topic.end) == (0, len(text))
-    assert {f.task for f in reading.findings} <= {"topic", "flags", "mood"}
+    assert {f.task for f in reading.findings} <= {"topic", "flags", "mood", "handling", "disguises"}
 
 
 def test_no_ranges_give_no_findings() -> None:

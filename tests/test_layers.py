@@ -99,8 +99,9 @@ def test_the_contract_imports_only_the_standard_library_and_pydantic(name: str) 
 def test_packs_import_nothing_of_ours(path: Path) -> None:
     """A pack's hooks import the standard library, libraries of their domain, and files beside them; nothing of ours."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    beside = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1}
-    assert all(name and (path.parent / f"{name}.py").exists() for name in beside)
+    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    beside = {name for node in relative for name in ([node.module] if node.module else [alias.name for alias in node.names])}
+    assert all((path.parent / f"{name}.py").exists() for name in beside)
     assert not any(isinstance(node, ast.ImportFrom) and node.level > 1 for node in ast.walk(tree))
     named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module}

@@ -71,7 +71,8 @@ def test_the_tutorial_runs_as_written(checkout: Path) -> None:
             if language == "text":
                 shows(content, said)
             elif beside == "second terminal":
-                # it leads a process group of its own, as a terminal's command does
+                # it leads a process group of its own and hears Ctrl-C, as a terminal's command does
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 running = subprocess.Popen(["sh", "-ec", f"exec {content}"], cwd=checkout, env=environment(checkout), start_new_session=True)
             else:
                 done = subprocess.run(["sh", "-ec", content], cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=600, check=False)

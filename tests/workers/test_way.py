@@ -63,11 +63,12 @@ def easy_home(home: Settings, toy_folder: Path, bounds: str) -> None:
 
     def change(manifest: str) -> str:
         unlearned = ("things", "state", "flags", "codes", "n_absent")
-        kept = [part for part in manifest.split("\n\n") if not any(f'name = "{name}' in part for name in unlearned)]
+        named = [text.format(name) for name in unlearned for text in ('name = "{}', 'task = "{}"', 'finding = "{}/')]
+        kept = [part for part in manifest.split("\n\n") if not any(text in part for text in named)]
         return "\n\n".join([*kept, f"[gate]\n{bounds}\n"])
 
     folder = toy_home(home, toy_folder, change).parent
-    for name in ("rules.jsonl", "hooks.py"):
+    for name in ("rules.jsonl", "context.jsonl", "hooks.py"):
         (folder / name).unlink(missing_ok=True)
     rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in rows:

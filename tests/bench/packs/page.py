@@ -1,0 +1,69 @@
+"""docs/results/packs.md from the figures of packs.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The page; sections without figures are left out."""
+    lines = ["# The packs on real data", "", f"Written by `make results-packs`: {_machine(results.get('machine', {}))}. Test splits, used for this alone.", ""]
+    rows = results.get("rows", [])
+    if scored := [row for row in rows if not isinstance(row["ours"], dict)]:
+        lines += ["## Set by set", "", "One student a pack, on all its sets at once, taught by its teacher; seed 1. In brackets 95 % intervals.", ""]
+        lines += _table(["set", "task", "measure", "n", "ours", "teacher", "compressed", "TF-IDF", "majority", "published"], [_scored(row) for row in scored])
+    if compared := [row for row in rows if isinstance(row["ours"], dict)]:
+        lines += ["", "## Beside peers on the same rows", "", "Precision / recall / F1. Peers have their best honest configuration, chosen on dev.", ""]
+        peers = list(dict.fromkeys(peer for row in compared for peer in (row["peer"] or {})))
+        lines += _table(["set", "measure", "n", "ours", *peers, "published"], [_compared(row, peers) for row in compared])
+    for name, title in (("robustness", "Disguises"), ("few", "Few examples")):
+        if figures := results.get(name):
+            lines += ["", f"## {title}", "", *_nested(figures)]
+    if latency := results.get("latency"):
+        lines += ["", "## One message of about 60 word pieces on one core, ms", ""]
+        lines += _table(["way", "n", "p50", "p90", "p99", "longest"], [[way, *map(str, latency[way].values())] for way in ("in_process", "http")])
+    if tutorial := results.get("tutorial"):
+        lines += ["", f"The tutorial of docs/packs.md, all commands: {tutorial['seconds']} s."]
+    return "\n".join(lines) + "\n"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return f"{machine.get('processor', '')}, {machine.get('cores', '')} cores, {machine.get('measured', '')}"
+
+
+def _scored(row: Mapping[str, Any]) -> list[str]:
+    low, high = row["interval"] or (row["ours"], row["ours"])
+    others = [f"{row[name]:.3f}" if row.get(name) is not None else "" for name in ("teacher", "compressed", "tfidf", "majority")]
+    return [row["set"], row["task"], row["measure"], str(row["n"]), f"{row['ours']:.3f} [{low:.3f}, {high:.3f}]", *others, row["published"]]
+
+
+def _compared(row: Mapping[str, Any], peers: Sequence[str]) -> list[str]:
+    theirs = [_figures((row["peer"] or {}).get(peer)) for peer in peers]
+    return [row["set"], row["measure"], str(row["n"]), _figures(row["ours"]), *theirs, row["published"]]
+
+
+def _figures(score: Mapping[str, Any] | None) -> str:
+    if score is None:
+        return ""
+    if "exact" in score:  # key figures
+        return "; ".join(f"{name} {_figures(score[name])}" for name in ("exact", "overlap"))
+    return f"{score['precision']:.3f} / {score['recall']:.3f} / {score['f1']:.3f}"
+
+
+def _nested(figures: Mapping[str, Any]) -> list[str]:
+    """A table a source: of figures by name, or of ways by name."""
+    lines: list[str] = []
+    for source, found in figures.items():
+        ways = found if all(isinstance(v, dict) for v in found.values()) else {source: found}
+        names = list(dict.fromkeys(name for way in ways.values() for name in way))
+        lines += [*_table([source, *names], [[way, *(_number(scores.get(name)) for name in names)] for way, scores in ways.items()]), ""]
+    return lines[:-1]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}", *(f"| {' | '.join(row)} |" for row in rows)]
