@@ -43,10 +43,12 @@ def test_nothing_is_lost_or_doubled_under_faults(kind: str, made: Path, tmp_path
 def test_a_protocol_with_a_part_taken_out_fails(ablation: ablations.Ablation, made: Path, tmp_path: Path) -> None:
     """Without the fence documents are doubled, with results outside the transaction they are lost, with the broker as the truth they are left over."""
 
-    def wrong(whole: bool) -> int:
-        return ablations.run(ablation, partial(World, tmp_path / f"whole-{whole}", made, "sqlite", 51), whole=whole)
+    def wrong(whole: bool, seed: int) -> int:
+        return ablations.run(ablation, partial(World, tmp_path / f"whole-{whole}-{seed}", made, "sqlite", seed), whole=whole)
 
     with ThreadPoolExecutor(2) as threads:  # most of it is waiting
-        without, control = threads.map(wrong, (False, True))
+        without, control = threads.map(wrong, (False, True), (51, 51))
+    # on a machine that does other things meanwhile a kill may miss the moment between two transactions: that shows nothing, so it is tried again
+    without = without or next((n for seed in (52, 53) if (n := wrong(whole=False, seed=seed))), 0)
     assert without > 0
     assert control == 0
