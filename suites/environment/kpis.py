@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from . import prose, rows, targets
+from . import flat, prose, rows, targets
 from .numerals import NUMERAL, Convention
 from .rows import Figure
 from .sentences import Sentence, sentences_of
@@ -31,9 +31,13 @@ _WORTH = (
         "base-year",
     ),
     *("net zero", "net-zero", "neutral", "scenario", "pathway", "warming", "°", "rcp", "ssp", "target year", "compares", "consumed", "returned", "discharged"),
-    *("intensity", "carbon", "ghg", "co2", "greenhouse", "footprint"),
+    *("intensity", "carbon", "ghg", "co2", "greenhouse", "footprint", "climate", "paris", "degree", "environment", "decarboni", "coal", "lignite", "fossil"),
+    *("re100", "target", "reference year", "electricity", "methane", "zero", "green power", "science", "sustainab"),
 )
-_DIGIT = re.compile(r"\d")
+# sentences above that may say what a sentence is about
+ABOVE = 3
+# a figure has digits, but for goals that have a name
+_SAYS = re.compile(r"\d|\bParis\b|[a-z][ -]degree")
 _ENTRY = re.compile(r"^\W{0,3}([A-Z][^:|]{2,80}): ?(?=[\d~<])")
 
 
@@ -51,14 +55,20 @@ def _page(text: str, lines: list[Line], tables: list[Table], convention: Convent
     for table in tables:
         yield from targets.of_table(table, convention)
         yield from rows.figures_of(table, convention)
+    for table in flat.tables_of(lines):
+        yield from rows.figures_of(table, convention)
     last: Figure | None = None
     told: list[Figure] = []
+    above: tuple[Sentence, ...] = ()
+    worth: tuple[bool, ...] = ()
     for sentence in sentences_of(text, lines, convention):
-        if sentence.before is None and last is not None and not _DIGIT.search(sentence.words):
+        says = _SAYS.search(sentence.words) is not None
+        if sentence.before is None and last is not None and not says:
             last = None
-        if not _DIGIT.search(sentence.words) or not (_is_worth(sentence) or (sentence.before is not None and _is_worth(sentence.before))):
+        over, above, worth = above, (*above[1 - ABOVE :], sentence), (*worth[1 - ABOVE :], _is_worth(sentence))
+        if not says or not any(worth):
             continue
-        found = [*targets.targets_of(sentence, told), *prose.figures_of(sentence, last)]
+        found = [*targets.targets_of(sentence, told, over), *prose.figures_of(sentence, last)]
         told = [*told[-4:], *(f for f in found if f.metric == "TARGET_YEAR")]
         last = next((f for f in reversed(found) if f.quantity.parsed is not None), last)
         yield from found or _entries(sentence, lines, convention)

@@ -38,7 +38,7 @@ _METRICS = {
     "footprint": "EMISSIONS_INTENSITY",
     "per": "EMISSIONS_INTENSITY",
 }
-_ABOUT = r"(?:(?:about|approximately|roughly|around|nearly|almost|some|just over|just under|only|a total of|an estimated) )?"
+_ABOUT = r"(?:(?:about|approximately|roughly|around|nearly|almost|some|just over|just under|only|a total of|an estimated|approx\.?|ca\.) |[~≈])?"
 _MOVED = r"(?:fell|rose|dropped|declined|decreased|increased|grew|went up|went down|had fallen|had risen|had dropped|were reduced|was reduced)"
 _WAS = (
     rf"(?:were|was|are|is|amounted to|amount to|totall?ed|came to|came in at|stood at|stands at|reached|equall?ed|remained at"
@@ -49,7 +49,10 @@ _OF_WHOM = r"(?: (?:of|from|by|at|across) (?!an? )[^.;:ɋɏ]{2,50}?)?"
 _IN_YEAR = r"(?:,? (?:in|for|during) (?:the (?:financial |fiscal |calendar )?year )?ɏ,?)?"
 # between a metric and its number
 _QUALIFIED = r"\)?(?: emissions)?(?: ?\([^()ɋ]{1,40}\))?(?: emissions)?"
-_SAID = re.compile(rf"{_QUALIFIED}{_OF_WHOM}{_IN_YEAR}(?: together)? {_WAS} {_ABOUT}|{_QUALIFIED}{_IN_YEAR}(?:,|:| =| –| of| at| came to) {_ABOUT}| \({_ABOUT}")
+_SAID = re.compile(
+    rf"{_QUALIFIED}{_OF_WHOM}{_IN_YEAR}(?: together)? {_WAS} {_ABOUT}|{_QUALIFIED}{_IN_YEAR}(?:,|:| =| –| of| at| came to) {_ABOUT}| \({_ABOUT}"
+    rf"|(?: emissions)?\)?(?: emissions)? {_ABOUT}"
+)
 # the sentence tells first the old figure, then the restated one
 _RESTATED = re.compile(rf"{_IN_YEAR} (?:was|were|has been|have been) restated from ɋ to ")
 # between one figure and another of the same metric

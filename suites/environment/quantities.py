@@ -182,12 +182,12 @@ def _unit_after() -> re.Pattern[str]:
     words = sorted((w for w in surfaces() if w not in ("a", "C", "c", "k", "°", "the")), key=len, reverse=True)
     atom = "(?:" + "|".join(map(re.escape, words)) + ")(?![A-Za-z0-9])"
     glued = r"(?:kt|Mt|Gt|kg|MT|mt|t|g)(?=CO[2₂])"
-    gas = r"(?:[ \u00a0]?(?:of )?(?:CO[2₂](?:[- ]?eq?(?:uivalents?)?)?(?![A-Za-z0-9])|carbon dioxide(?: equivalents?)?))?"
+    gas = r"(?:[ \u00a0-]?(?:of )?(?:CO[2₂](?:[- ]?eq?(?:uivalents?)?)?(?![A-Za-z0-9])|carbon dioxide(?: equivalents?)?))?"
     times = r"(?:(?:thousand|million|billion|mn|bn|lakh|crore) ?)?"
     counted = r"(?:room night|guest night|employee|FTE|student|passenger|product|vehicle|person|household)s?"
     below = rf"(?:(?: per | ?/ ?){times}(?:{atom}{gas}|{counted})|-?%)?"
     superscript = r"[²³]?"
-    return re.compile(rf"[ \u00a0\u202f-]?(?:{times}(?:{glued}|{atom}){superscript}{gas}{below}|{times.rstrip('?')})")
+    return re.compile(rf"[ \u00a0\u202f-]?(?:{times}(?:{glued}|{atom}|%(?=by|in|from|compared|reduction)){superscript}{gas}{below}|{times.rstrip('?')})")
 
 
 _FIRST = re.compile(r"[ \u00a0\u202f-]?[A-Za-z%°‰€£$¥₹µ'’]")

@@ -13,7 +13,8 @@ from .tables import Line
 from .years import Year, find_years
 
 MAX_CHARS = 3_000  # what goes on longer without a full stop is no sentence, and is read in pieces
-_END = re.compile(r"(?<=[^\s.][.!?;])[\"”’)]?\s+(?=[A-Z0-9\"“‘(–•-])")
+# a full stop after these is no sentence's end
+_END = re.compile(r"(?<!\bvs\.)(?<!\bapprox\.)(?<!\bca\.)(?<!\bcf\.)(?<!\bNo\.)(?<=[^\s.][.!?;])[\"”’)]?\s+(?=[A-Z0-9\"“‘(–•-])")
 # whoever is not the reporter, or is one part of it alone
 _NOT_OWN = re.compile(
     r"(?i)\b(?:suppliers?|customers?|clients?|sector|industry|households?|neighbou?r\w*|depots?|sites?|plants?|terminals?|works|mills?|factory|factories|installations?"
@@ -70,10 +71,15 @@ class Sentence:
 _MANY = re.compile(r"ɋ+|ɏ+|[ \u00a0\u202f]+")
 
 
+def is_alone(lines: Sequence[Line], number: int) -> bool:
+    """Whether no line with cells stands above or below one."""
+    return not any(line.is_row for line in (*lines[max(0, number - 1) : number], *lines[number + 1 : number + 2]))
+
+
 def sentences_of(text: str, lines: Sequence[Line], convention: Convention) -> Iterator[Sentence]:
-    """The sentences of the lines that are no rows of a table."""
-    for line in lines:
-        if line.is_row:
+    """The sentences of the lines that are no rows of a table; a line with cells that stands alone is a list."""
+    for number, line in enumerate(lines):
+        if line.is_row and not is_alone(lines, number):
             continue
         before, at = None, line.start
         own = convention if convention != "mixed" else convention_of(line.text) or convention

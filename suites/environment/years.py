@@ -8,7 +8,9 @@ from dataclasses import dataclass
 # a span of two years is a financial year; its second year may be short
 _SPLIT = r"(?:19|20)\d\d\s?[/–-]\s?(?:(?:19|20)\d\d|\d\d)"
 _YEAR = r"(?:19|20)\d\d"
-WRITTEN = rf"(?<![\w.,$€£/–-])(?:(?:FY|CY|fy)\s?['’]?(?:{_SPLIT}|{_YEAR}|\d\d)|{_SPLIT}|{_YEAR})(?![\w%]|[.,]\d|[/–-]\d)"
+# a space that was lost on the way is no word's end: `by2030compared to 2015levels`
+_BEGIN = r"(?:(?<![\w.,$€£/–-])|(?<=\bby)|(?<=\bin)|(?<=\bto)|(?<=\bfrom)|(?<=\bthan))"
+WRITTEN = rf"{_BEGIN}(?:(?:FY|CY|fy)\s?['’]?(?:{_SPLIT}|{_YEAR}|\d\d)|{_SPLIT}|{_YEAR})(?!(?![a-z]{{4}})[\w%]|[.,]\d|[/–-]\d)"
 _FOUND = re.compile(WRITTEN)
 # a part of a year is no year
 _PART = re.compile(r"\b(?:Q[1-4]|H[12]|[1-4]Q|first|second|third|fourth|quarter|half|months|YTD|January|February|March|April|May|June|July|August)\b")

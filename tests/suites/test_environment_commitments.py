@@ -115,7 +115,7 @@ def test_what_a_commitment_says(text: str, expected: list[tuple[str, float | Non
     "words", ["We target net zero by 2030 ", "2021 2022 2023\n", "emissions 5% 5% 2030 2040 ", "well below two degrees two 1.5- degree Paris "]
 )
 def test_time_is_linear_in_the_text(words: str) -> None:
-    """Four times the text takes at most some seven times as long."""
+    """Ten times the text takes at most thirty times as long, where a quadratic reader would take a hundred times; the machine may be busy."""
 
     def seconds(n_chars: int) -> float:
         text = (words * (n_chars // len(words) + 1))[:n_chars]
@@ -124,4 +124,5 @@ def test_time_is_linear_in_the_text(words: str) -> None:
         return time.process_time() - start
 
     REFINE("Emissions fell by 3 t by 2030.", [])
-    assert seconds(80_000) <= 7 * max(min(seconds(20_000) for _ in range(3)), 0.01)
+    short, long = (min(seconds(n_chars) for _ in range(3)) for n_chars in (10_000, 100_000))
+    assert long <= 30 * max(short, 0.01)

@@ -1,0 +1,72 @@
+"""Rows of a table that lost its cells on the way: a label, its unit, and as many numbers as there are years."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .numerals import WRITTEN
+from .tables import Cell, Column, Line, Row, Table
+from .units import read_unit
+from .years import Year, find_years
+
+MAX_CHARS = 200  # a longer line is a paragraph
+_NUMBER = rf"(?:{WRITTEN.replace(' ', '')})"
+_FIGURES = re.compile(rf"(?:(?<=\s){_NUMBER}(?:\s+{_NUMBER}){{1,9}})\s*$")
+_YEARS = re.compile(r"(?:^|(?<=\s))(?:FY ?)?20\d\d(?:\s+(?:FY ?)?20\d\d){1,9}(?=\s|$)")
+_WORD = re.compile(r"\S+")
+_UNIT = re.compile(r"\s(\S{1,12}(?: CO2e?)?)$")
+
+
+def tables_of(lines: list[Line]) -> Iterator[Table]:
+    """The tables of a page whose rows have years in the line itself or in a line above: `Scope 1 (kt CO2e) 2021 2022 310 298`."""
+    columns: tuple[Column, ...] = ()
+    for line in lines:
+        if line.is_row or len(line.text) > MAX_CHARS:
+            columns = ()
+            continue
+        years = _YEARS.search(line.text)
+        columns = _columns(line, years) if years else columns
+        row = _row(line, years, columns) if columns else None
+        if row is not None:
+            yield Table((), columns, [row], line.text)
+        elif years is None or line.text[years.end() :].strip():
+            columns = ()
+
+
+def _columns(line: Line, match: re.Match[str]) -> tuple[Column, ...]:
+    """The years of a line as columns; they must follow one another."""
+    start, end = match.span()
+    years = find_years(line.text, start, end)
+    steps = {b.number - a.number for a, b in pairwise(years)}
+    if steps not in ({1}, {-1}):
+        return ()
+    first = Column(Cell(line.start, line.start, ""), None, actual=True, target=False, unit=False)
+    return (first, *(_column(line, year) for year in years))
+
+
+def _column(line: Line, year: Year) -> Column:
+    start, end = line.start + year.start, line.start + year.end
+    return Column(Cell(start, end, year.name), Year(start, end, year.name), actual=True, target=False, unit=False)
+
+
+def _row(line: Line, years: re.Match[str] | None, columns: tuple[Column, ...]) -> Row | None:
+    """The line as a row, if it ends in as many numbers as there are columns of years."""
+    figures = _FIGURES.search(line.text, years.end() if years else 0)
+    if figures is None:
+        return None
+    numbers = [
+        Cell(line.start + m.start(), line.start + m.end(), m.group()) for m in re.finditer(r"\S+", line.text[: figures.end()]) if m.start() >= figures.start()
+    ]
+    if len(numbers) != len(columns) - 1:
+        return None
+    told = line.text[: years.start()] + line.text[years.end() : figures.start()] if years else line.text[: figures.start()]
+    return Row((Cell(line.start, line.start, _label(told)), *numbers), start=line.start)
+
+
+def _label(told: str) -> str:
+    """The label with its unit in brackets."""
+    told = " ".join(told.split())
+    unit = _UNIT.search(told)
+    return f"{told[: unit.start()]} ({unit[1]})" if unit and not read_unit(unit[1]).doubt and not told.endswith(")") else told
