@@ -26,7 +26,7 @@ LOOK_ALIKES = {
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 LEET = {"a": "4@", "b": "8", "e": "3", "g": "9", "i": "1!", "l": "1|", "o": "0", "s": "5$", "t": "7+", "z": "2"}
 # an address stays: written otherwise it would lead nowhere
-_ADDRESS = re.compile(r"(?i)\S*(?:://|www\.|@\S+\.)\S*")
+_RUN = re.compile(r"\S+")
 # the share of the letters that are touched is drawn anew for each text, between these
 SHARES = (0.1, 0.6)
 BENIGN_CHARS = (100, 800)
@@ -35,8 +35,12 @@ BENIGN_CHARS = (100, 800)
 def _letters(text: str, rng: random.Random, change: Callable[[str], str]) -> str:
     """The text with a share of its letters changed, addresses left alone."""
     share = rng.uniform(*SHARES)
-    kept = {i for found in _ADDRESS.finditer(text) for i in range(*found.span())}
+    kept = {i for found in _RUN.finditer(text) if _is_address(found.group()) for i in range(*found.span())}
     return "".join(c if i in kept or not c.isalpha() or rng.random() > share else change(c) for i, c in enumerate(text))
+
+
+def _is_address(run: str) -> bool:
+    return "://" in run or "www." in run.lower() or "." in run.partition("@")[2]
 
 
 def homoglyphs(text: str, rng: random.Random, benign: Sequence[str]) -> str:

@@ -137,14 +137,14 @@ class _Stops:
 
 
 def _longest(seen: Iterable[_Seen]) -> list[_Seen]:
-    """Of cues of one task that overlap the longest, then the first; in order of the text."""
+    """Of cues of one task that overlap the longest, then the first; those of the very same words all speak. In order of the text."""
     kept: list[_Seen] = []
-    taken: dict[str, set[int]] = {}
+    taken: dict[str, dict[int, Range]] = {}
     for one in sorted(seen, key=lambda s: (s.first - s.end, s.first)):
-        places, words = taken.setdefault(one.cue.task, set()), range(one.first, one.end)
+        places, own = taken.setdefault(one.cue.task, {}), (one.first, one.end)
         # what is kept is no shorter, so what it shares with this one is an end of it
-        if words[0] not in places and words[-1] not in places:
-            places.update(words)
+        if places.get(one.first, own) == own == places.get(one.end - 1, own):
+            places.update(dict.fromkeys(range(*own), own))
             kept.append(one)
     return sorted(kept, key=lambda s: s.first)
 

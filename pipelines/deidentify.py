@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Literal
 
 from pipelines.predict import Predictor, Reading
-from suites.types import Deidentify, Document, Finding
+from suites.types import Deidentify, DeidentifyMode, Document, Finding
 
-Mode = Literal["mask", "label", "hash", "shift"]
-MODES: tuple[Mode, ...] = ("mask", "label", "hash", "shift")
-# hex digits of a pseudonym: of a million names two share one with a chance of a half
+# hex digits of a pseudonym: of a million names two share one with a chance of about a third
 PSEUDONYM_DIGITS = 10
 # dates move back by a day to a year, never into the future
 MOST_DAYS = 365
@@ -30,7 +28,8 @@ FORMATS = (
     *("%d.%m.%y", "%B %d, %Y", "%b %d, %Y", "%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%A, %B %d, %Y", "%a %d %b %Y"),
 )
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_ZERO = re.compile(r"(?<!\d)0(\d)(?!\d)")
+# what a page's id has beside its document's
+_PAGE = re.compile(r"#page=\d+\Z")
 # metadata that tell whom a text is about and are worth following: they become pseudonyms
 FOLLOWED = ("patient", "encounter")
 
@@ -43,7 +42,7 @@ class Deidentifying:
     """
 
     plan: Deidentify
-    mode: Mode
+    mode: DeidentifyMode
     key: bytes = field(repr=False)
     kept: frozenset[str] = frozenset()
 
@@ -64,12 +63,12 @@ class Deidentifying:
 
     def pseudonym(self, label: str, written: str) -> str:
         """The same for the same letters and digits, however they are set."""
-        plain = "".join(c for c in written.casefold() if c.isalnum())
+        plain = "".join(c for c in unicodedata.normalize("NFKC", written).casefold() if unicodedata.category(c)[0] in "LMNS")
         return f"{label}-{self._keyed(label, plain)[:PSEUDONYM_DIGITS]}"
 
     def days(self, patient: str) -> int:
         """How many days the dates of a patient are moved back."""
-        return 1 + int(self._keyed("days", patient), 16) % MOST_DAYS
+        return 1 + int(self._keyed("days", self.pseudonym("patient", patient)), 16) % MOST_DAYS
 
     def _in_place_of(self, written: str, finding: Finding, patient: str) -> str:
         if self.mode == "mask":
@@ -94,9 +93,10 @@ def _shifted(written: str, value: str | None, days: int) -> str | None:
     except (ValueError, OverflowError):
         return None
     for form in FORMATS:
-        if _read(written, form) == value:
-            made = moved.strftime(form) if moved.year >= 1000 else moved.isoformat()
-            return made if _ZERO.search(written) else _ZERO.sub(r"\1", made)
+        if _read(written, form) == value and moved.year >= 1000:
+            padded = date.fromisoformat(value).strftime(form).casefold() == written.casefold()
+            # only day and month are written without a zero
+            return moved.strftime(form if padded else form.replace("%d", str(moved.day)).replace("%m", str(moved.month)))
     return moved.isoformat()
 
 
@@ -118,5 +118,6 @@ def deidentified(how: Deidentifying, predictor: Predictor, documents: Iterable[D
 
     for reading in predictor.predict(passing()):
         document = waiting.popleft()
-        patient = str(document.meta.get("patient") or document.id)
+        patient = document.meta.get("patient")
+        patient = _PAGE.sub("", document.id) if patient is None else str(patient)
         yield reading if reading.failed else Document(document.id, how.text(document.text, reading.findings, patient), how.meta(document.meta))

@@ -145,6 +145,8 @@ def finetuned(
         _check_windows(pack, start)
         text_encoder, net = TextEncoder(making), StudentNet(start.encoder, tasks)
         encoded = encode_examples(learned, tasks, text_encoder, pack.manifest.text, hooks.clean)
+        rules = Rules(pack.folder, pack.manifest.language, pack.manifest.task)
+        held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean, rules=rules)
         lessons: Sequence[Encoded] = encoded
         if teachers:
             lessons = _taught(pack, teachers, learned, text_encoder, options, hooks, net, on_progress)
@@ -161,8 +163,6 @@ def finetuned(
         )
         save_encoder(net.encoder, making, next((t for t in tasks if t.kind == "choice"), tasks[0]).labels)
         compress(making, [e.inputs for e in encoded], options.seed)
-        rules = Rules(pack.folder, pack.manifest.language, pack.manifest.task)
-        held_out = encode_examples(examples.dev, tasks, text_encoder, pack.manifest.text, hooks.clean, rules=rules)
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
         _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, examples.train))

@@ -11,10 +11,7 @@ from pipelines.heads import Range
 from pipelines.pairs import pairs
 from pipelines.policy import decide
 from suites.discover import Pack
-from suites.types import Finding
-
-# between the pages of a text, as PDF readers write them
-PAGE_END = "\f"
+from suites.types import PAGE_END, Finding
 
 
 def following(pack: Pack, findings: Sequence[Finding], sentences: Sequence[Range], chances: Mapping[str, Floats], n_chars: int) -> list[Finding]:

@@ -29,7 +29,12 @@ def form_scores(task: Task, gold: Sequence[Sequence[Finding]], found: Sequence[S
     made = {}
     for form in FORMS:
         wanted = [{_key(f): f for f in own if f.task == task.name and getattr(f, form) is not None} for own in gold]
-        given = [{_key(f): f for f in own if f.task == task.name and getattr(f, form) is not None} for own in found]
+        # what gold has without this form is not judged: samples need not state it
+        silent = [{_key(f) for f in own if f.task == task.name and getattr(f, form) is None} for own in gold]
+        given = [
+            {_key(f): f for f in own if f.task == task.name and getattr(f, form) is not None and _key(f) not in unsaid}
+            for own, unsaid in zip(found, silent, strict=True)
+        ]
         n_gold, n_found = sum(map(len, wanted)), sum(map(len, given))
         if n_gold:
             n_right = sum(key in theirs and _same(form, ours, theirs[key]) for mine, theirs in zip(wanted, given, strict=True) for key, ours in mine.items())

@@ -105,11 +105,6 @@ def summed(rows: Floats, ranges: Sequence[slice]) -> Floats:
     return np.asarray(np.where((last > first)[:, None], sums, 0.0), np.float32)
 
 
-def answer_ranges(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]], cues: Floats | None = None) -> list[list[Finding]]:
-    """Each text's findings of a choice or tags task over ranges of its characters: all of it, sentences or spans."""
-    return found_ranges(head, chances(head, token_logits, texts, ranges, cues), ranges)
-
-
 def chances(head: Head, token_logits: Floats, texts: Texts, ranges: Sequence[Sequence[Range]], cues: Floats | None = None) -> Floats:
     """The chance of each label in each range, those of the first text first. Shapes: cues (n_ranges, n_features), result (n_ranges, n_labels)."""
     places = texts.between(ranges)

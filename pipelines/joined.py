@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from suites.types import Finding
+from suites.types import Finding, Task
 
 
-def joined(text: str, findings: Sequence[Finding]) -> list[Finding]:
-    """All findings; of a task that both answer, where they overlap, the longest stays whole, the rule's of two equally long.
+def joined(text: str, findings: Sequence[Finding], tasks: Mapping[str, Task]) -> list[Finding]:
+    """All findings; of a spans task that both answer, where they overlap, the longest stays whole, the rule's of two equally long.
 
     Of the others what sticks out stays, if there is a letter or digit in it: nothing that either found is lost, which is what a
-    task that finds what must be hidden lives by.
+    task that finds what must be hidden lives by. Of a choice that both answer at one range the rule's answer stays.
     """
-    ruled, answered = ({f.task for f in findings if f.source == source and not f.other_end} for source in ("rule", "student"))
-    # a choice may have both too, at ranges that are its own
-    both = {f.task for f in findings if f.task in ruled & answered and f.start < f.end}
-    made = [f for f in findings if f.task not in both]
-    for task in sorted(both):
+    ruled, answered = ({f.task for f in findings if f.source == source} for source in ("rule", "student"))
+    spans, choices = ({name for name in ruled & answered if name in tasks and tasks[name].kind == kind} for kind in ("spans", "choice"))
+    told = {(f.task, f.start, f.end) for f in findings if f.task in choices and f.source == "rule"}
+    made = [f for f in findings if f.task not in spans and (f.source == "rule" or (f.task, f.start, f.end) not in told)]
+    for task in sorted(spans):
         made += _apart(text, [f for f in findings if f.task == task])
     return made
 
@@ -43,4 +43,5 @@ def _free(taken: bytearray, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _trimmed(text: str, finding: Finding, start: int, end: int) -> Finding:
     rest = text[start:end]
     start += len(rest) - len(rest.lstrip())
-    return replace(finding, start=start, end=start + len(rest.strip()))
+    # its normalised forms are the whole's
+    return replace(finding, start=start, end=start + len(rest.strip()), value=None, number=None, unit=None)

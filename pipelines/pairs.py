@@ -23,7 +23,7 @@ def pairs(task: Task, findings: Sequence[Finding], sentences: Sequence[Range]) -
     for first in firsts:
         others = by_sentence.get(bisect_right(starts, first.start), [])
         at = bisect_right(others, first.start, key=lambda o: o.start)
-        made += [_pair(task, first, second) for second in others[max(0, at - NEAREST) : at + NEAREST]]
+        made += [_pair(task, first, second) for second in others[max(0, at - NEAREST) : at + NEAREST] if second is not first]
     return made
 
 

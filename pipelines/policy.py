@@ -18,13 +18,13 @@ def costs(policy: Policy, task: Task, of: Task) -> Floats:
 def decide(policy: Policy, task: Task, of: Task, chances: Floats, findings: Sequence[Finding], n_chars: int) -> Finding:
     """The outcome for a document, over its whole text. Shape of chances: (n_labels,).
 
-    Decided by the chances, its score is the chance that it is the cheapest one; decided by a rule, 1, and `value` names the finding that the
-    rule is about. `number` is the risk: what the mildest outcome is expected to cost, by which documents can be ranked.
+    It is decided, not guessed: its score is 1. Decided by a rule, it has the source `rule` and `value` names the finding that the rule is
+    about. `number` is the risk: what the mildest outcome is expected to cost, by which documents can be ranked.
     """
     table = costs(policy, task, of)[: len(chances)]  # labels appended since are not the student's
     # a sum, not a product of matrices: as many documents as are asked at once, the last digit is the same
     expected = (chances[:, None] * table).sum(axis=0)
-    chosen = cheapest = int(expected.argmin())
+    chosen = int(expected.argmin())
     there = {f"{f.task}/{f.label}" for f in findings} | {f.task for f in findings}
     because = None
     for rule in sorted(policy.rule, key=lambda r: r.at_most is not None):
@@ -32,6 +32,5 @@ def decide(policy: Policy, task: Task, of: Task, chances: Floats, findings: Sequ
             bound = task.labels.index(str(rule.at_least or rule.at_most))
             if (rule.at_least and chosen < bound) or (rule.at_most and chosen > bound):
                 chosen, because = bound, rule.finding
-    score = 1.0 if because else min(1.0, float(chances[table.argmin(axis=1) == cheapest].sum()))
     risk = round(float(expected[0]), 4)
-    return Finding(task.name, task.labels[chosen], round(score, 4), 0, n_chars, "rule" if because else "student", value=because, number=risk)
+    return Finding(task.name, task.labels[chosen], 1.0, 0, n_chars, "rule" if because else "student", value=because, number=risk)

@@ -108,7 +108,7 @@ class Predictor:
     def _read(self, documents: Iterable[Document], given: Mapping[str, Given], on_batch: Callable[[], None]) -> Iterator[Reading]:
         # a caller that is to be told of progress is told by this thread
         n_ahead = 1 if self._ahead and on_batch is nothing else 0
-        tokenised = ahead(lambda chunk: self._tokenise(chunk, given), _chunks(documents), n_ahead)
+        tokenised = ahead(lambda chunk: self._tokenise(chunk, given), chunks(documents), n_ahead)
         # two at once: where the last batches of one leave a core idle, the int8 engine begins with the next
         for encoded in ahead(lambda parts: self._encode(parts, on_batch), tokenised, 2 * n_ahead):
             answers = self._answers(encoded, given, on_batch)
@@ -180,15 +180,14 @@ class Predictor:
         try:
             # first refined, then joined: what a rule found and `refine` drops may have hidden what the student found there
             refined = list(self._hooks.refine(text, [*ruled.findings, *answered.findings]))
-            legal = all(is_legal(f, self.pack, len(text)) for f in refined)
+            if not all(is_legal(f, self.pack, len(text)) for f in refined):
+                reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
+                return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
+            found = joined(text, refined, self.pack.tasks)
+            return Reading(document.id, paged(text, _once(following(self.pack, found, ruled.sentences, answered.chances, len(text)))))
         except Exception as error:
             _raise_machines(error)
             return Reading(document.id, stage="refine", code="hook_failed", reason=f"refine() raised {type(error).__name__}")
-        if not legal:
-            reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
-            return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
-        found = joined(text, refined)
-        return Reading(document.id, paged(text, _once(following(self.pack, found, ruled.sentences, answered.chances, len(text)))))
 
 
 def is_machines(error: BaseException) -> bool:
@@ -201,7 +200,7 @@ def _raise_machines(error: Exception) -> None:
         raise error
 
 
-def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """The documents in order, as many together as both bounds allow; at least one."""
     chunk: list[Document] = []
     n_chars = 0

@@ -18,6 +18,8 @@ MEMORY = 32 << 20
 TOGETHER = 8
 # an expression may look this far beyond what it finds, again and again: a longer text is matched in pieces
 PIECE_CHARS = 20_000
+# a match is not longer than this where a piece ends
+OVERLAP = 1_000
 # and all together may take so long on a text, of the processor's time: fifty times what the slowest pack takes, and never so long that a worker seems to hang
 SECONDS_A_CHAR, LEAST_SECONDS, MOST_SECONDS = 2e-4, 3.0, 20.0
 REMEDY = "An expression that reads on far beyond what it finds takes ever longer: let it end sooner, or split the document"
@@ -78,10 +80,14 @@ class RegexRules:
         """Label, first character and the one after the last of each match. Raises RuleBudget."""
         ends = time.thread_time() + min(max(LEAST_SECONDS, SECONDS_A_CHAR * len(text)), MOST_SECONDS)
         for start, end in pieces(text):
-            piece = text[start:end].encode("utf-8", "surrogatepass")
-            places = _characters(piece) if len(piece) != end - start else None
-            for label, first, last in self._found(piece, budget, ends):
-                yield (label, start + first, start + last) if places is None else (label, start + int(places[first]), start + int(places[last]))
+            # a character before it and many after: expressions see where a line or a word begins, and what is cut is found whole.
+            # A match is that piece's in which it begins
+            from_, to = max(0, start - 1), min(len(text), end + OVERLAP)
+            piece = text[from_:to].encode("utf-8", "surrogatepass")
+            places = _characters(piece) if len(piece) != to - from_ else None
+            for label, begin, first, last in self._found(piece, budget, ends):
+                if start <= from_ + (begin if places is None else int(places[begin])) < end:
+                    yield (label, from_ + first, from_ + last) if places is None else (label, from_ + int(places[first]), from_ + int(places[last]))
 
     def _occurring(self, piece: bytes) -> Iterator[tuple[str, str, Any]]:
         """The rules that occur in a piece, and all of those that RE2 had no room to search together."""
@@ -89,8 +95,8 @@ class RegexRules:
             found = together.Match(piece)
             yield from (rules[i - 1] for i in found if i) if 0 in found else rules
 
-    def _found(self, piece: bytes, budget: Budget, ends: float) -> Iterator[Match]:
-        """Matches in bytes; `ends`: when this thread's processor time is up."""
+    def _found(self, piece: bytes, budget: Budget, ends: float) -> Iterator[tuple[str, int, int, int]]:
+        """Label, where the match begins, first and last of what is found, in bytes; `ends`: when this thread's processor time is up."""
         for name, label, compiled in self._occurring(piece):
             for number, match in enumerate(compiled.finditer(piece)):
                 budget.spend(STEPS_A_MATCH, name)
@@ -98,7 +104,7 @@ class RegexRules:
                     raise RuleBudget(f"rule {name!r} was stopped: the expressions took too long on this text. {REMEDY}")
                 group = next((g for g in range(1, compiled.groups + 1) if match.start(g) >= 0), 0)
                 if match.start(group) < match.end(group):
-                    yield label, match.start(group), match.end(group)
+                    yield label, match.start(), match.start(group), match.end(group)
 
 
 def pieces(text: str) -> Iterator[tuple[int, int]]:

@@ -60,7 +60,8 @@ def _lead(head: Head, added: Floats, label: int) -> Floats:
     """What each sentence adds to a label's lead. Shapes: (n_sentences, n_labels), (n_sentences,)."""
     if head.task.kind == "tags":
         return np.asarray(added[:, label])
-    totals = added.sum(axis=0) + head.bias / head.temperature
+    biases = head.bias if head.lexicon is None else head.bias + head.lexicon.bias
+    totals = added.sum(axis=0) + biases / head.temperature
     others = [k for k in range(added.shape[1]) if k != label]
     return np.asarray(added[:, label] - added[:, max(others, key=lambda k: totals[k])])
 

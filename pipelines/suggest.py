@@ -12,6 +12,7 @@ from pipelines.engine import stitched
 from pipelines.engines import Name, make_engine
 from pipelines.heads import Head, Range, chances, softmax
 from pipelines.panel import Panel
+from pipelines.predict import chunks
 from pipelines.progress import OnProgress, silent
 from pipelines.rules import Rules
 from pipelines.student import Student, check_fits
@@ -19,7 +20,8 @@ from suites.discover import Pack
 from suites.hooks import load_hooks
 from suites.types import Document
 
-CHUNK = 128
+# answers of a task that a document's doubt is taken from
+LEAST_SURE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,21 @@ class Reader:
     def impressions(self, documents: Sequence[Document], on_progress: OnProgress = silent) -> list[Impression]:
         """One impression a document, in order."""
         made: list[Impression] = []
-        for at in range(0, len(documents), CHUNK):
-            texts = [self._clean(d.text) for d in documents[at : at + CHUNK]]
+        for chunk in chunks(documents):
+            texts = [self._cleaned(d.text) for d in chunk]
             tokens = self._encoder.tokens(texts)
             states = stitched(self._engine, [self._encoder.inputs(t, self._limits) for t in tokens])
             made += [self._impression(*one) for one in zip(texts, tokens, states, strict=True)]
             on_progress("the student reads", len(made), len(documents))
         return made
+
+    def _cleaned(self, text: str) -> str:
+        """The text as the pack cleans it; as it is where the pack's code fails: its doubt is of use all the same."""
+        try:
+            cleaned = self._clean(text)
+        except Exception:  # a pack's code
+            return text
+        return cleaned if len(cleaned) == len(text) else text
 
     def _impression(self, text: str, tokens: Tokens, states: Floats) -> Impression:
         mean = states.mean(axis=0) if len(states) else np.zeros(self._engine.hidden, np.float32)
@@ -78,20 +88,24 @@ class Reader:
 
 
 def _doubt(head: Head, logits: Floats, texts: Texts, ranges: Sequence[Range]) -> float:
-    """How far the least sure answer of a head is from being sure: 0 sure, 1 no better than guessing."""
+    """How far a head's LEAST_SURE least sure answers are from being sure, on average: 0 sure, 1 no better than guessing."""
     if head.task.kind == "spans":
         scores = softmax((logits[texts.words()] + head.bias) / head.temperature)
         return _entropy(scores)
     scores = chances(head, logits, texts, [ranges])
     if head.task.kind == "tags":
-        return float((1 - np.abs(2 * scores - 1)).max(initial=0.0))
+        return _mean_of_greatest((1 - np.abs(2 * scores - 1)).max(axis=1))
     return _entropy(scores)
 
 
 def _entropy(scores: Floats) -> float:
-    """The entropy of the least sure row over that of a guess. Shape: (n, n_labels)."""
-    rows = -(scores * np.log(np.maximum(scores, 1e-9))).sum(axis=1)
-    return float(rows.max(initial=0.0) / np.log(scores.shape[1]))
+    """The entropy of the least sure rows over that of a guess. Shape: (n, n_labels)."""
+    return _mean_of_greatest(-(scores * np.log(np.maximum(scores, 1e-9))).sum(axis=1) / np.log(scores.shape[1]))
+
+
+def _mean_of_greatest(doubts: Floats) -> float:
+    """The mean of the greatest few: by the greatest alone the longest documents would always come first."""
+    return float(np.sort(doubts)[-LEAST_SURE:].mean()) if len(doubts) else 0.0
 
 
 def suggest(impressions: Sequence[Impression], learned: Sequence[Impression], n: int) -> list[Suggestion]:

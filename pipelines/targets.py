@@ -11,7 +11,9 @@ import numpy.typing as npt
 from pipelines.context import features
 from pipelines.encode import Floats, Inputs, Ints, TextEncoder, Tokens, stitch
 from pipelines.heads import n_outputs
+from pipelines.rule_walk import RuleBudget
 from pipelines.rules import Ruled, Rules
+from suites.errors import DataError
 from suites.hooks import Clean
 from suites.types import Example, Finding, Task, TextLimits
 
@@ -88,7 +90,10 @@ def encode_examples(
 def _ruled(rules: Rules | None, text: str, example: Example, tasks: Sequence[Task]) -> Ruled | None:
     """What rules and cues say of a text, where the example has gold that cues speak of."""
     asked = rules is not None and any(t.scope == "span" and t.name in example.tasks for t in tasks)
-    return rules.read(text) if rules is not None and asked else None
+    try:
+        return rules.read(text) if rules is not None and asked else None
+    except RuleBudget as error:
+        raise DataError(f"{example.source}/{example.document.id}: {error}") from None
 
 
 def _target(task: Task, example: Example, tokens: Tokens, ruled: Ruled | None = None) -> Target:

@@ -7,6 +7,7 @@ back to the text as it was written. A text without such words is read as it is.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -18,6 +19,8 @@ LETTERS = dict(zip("0123456789@$!|+", ("o", "il", "z", "e", "a", "s", "g", "t", 
 # shorter words are too often something else: mp3, 4pm, i5
 MIN_CHARS = 4
 MAX_SIGNS = 6
+# what one character may be read as: a ligature of three letters
+MOST_LETTERS = 3
 # a run of letters with digits or signs among them, no part of an address; signs stand inside (a handle begins with @, a sentence ends with !), $ may begin
 _CANDIDATE = re.compile(r"(?<![\w@$./:&#-])(?:[A-Za-z0-9]|\$(?=[A-Za-z]))(?:[A-Za-z0-9$]|[@!|+](?=[A-Za-z0-9$])){3,24}(?![\w@/:-]|\.\w)")
 _DIGITS_AT_ONE_END = re.compile(r"\d{2,}[A-Za-z]+|[A-Za-z]+\d{2,}|\d+")
@@ -40,8 +43,23 @@ def view(text: str, words: Collection[str], known: Collection[str] = ()) -> View
     if differing(text) is None:
         return View(_spelled(text, words))
     shown = skeleton(text)
-    read = "".join(text[start] if end - start == 1 and text[start] in known else c for c, start, end in zip(shown.text, shown.starts, shown.ends, strict=True))
-    return View(_spelled(read, words), shown.starts, shown.ends)
+    parts: list[str] = []
+    starts, ends = array("q"), array("q")
+    at = 0
+    while at < len(shown.text):
+        start, end = shown.starts[at], shown.ends[at]
+        last = at + 1
+        while last < len(shown.text) and shown.starts[last] == start:
+            last += 1
+        read = shown.text[at:last]
+        # a sign that stands for a whole phrase would make a text many times as long
+        if end - start == 1 and (text[start] in known or len(read) > MOST_LETTERS):
+            read = text[start]
+        parts.append(read)
+        starts.extend([start] * len(read))
+        ends.extend([end] * len(read))
+        at = last
+    return View(_spelled("".join(parts), words), starts, ends)
 
 
 def _spelled(text: str, words: Collection[str]) -> str:

@@ -22,7 +22,9 @@ ENTRY_POINT_GROUP = "stillhouse.packs"
 SUITES = Path(__file__).parent
 SOURCES = frozenset(get_args(Source))
 # files of a pack that no finding depends on
-UNREAD = frozenset({"samples.jsonl", "card.md"})
+UNREAD = frozenset({"samples.jsonl"})
+# what may lie in a pack's folder and decide what is found; caches and editors leave other files
+READ = frozenset({".toml", ".jsonl", ".py", ".txt", ".json", ".csv", ".tsv"})
 # no database takes them as text: NUL, and half a surrogate pair, which UTF-8 cannot say
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -56,12 +58,12 @@ class Pack:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the files that decide what a document's findings are: all but samples, card and what is derived."""
-        return _digest(path for path in self.folder.iterdir() if path.is_file() and path.name not in UNREAD)
+        return _digest(path for path in self.folder.rglob("*") if path.suffix in READ and path.name not in UNREAD)
 
     @property
     def code_digest(self) -> str:
-        """SHA-256 over the hooks and what they import of the folder."""
-        return _digest(self.folder.glob("*.py"))
+        """SHA-256 over what a student is fitted with besides gold: the hooks and what they import, rules and cues."""
+        return _digest(path for path in self.folder.rglob("*") if path.suffix == ".py" or path.name in ("rules.jsonl", "context.jsonl"))
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -77,6 +79,9 @@ def is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
     if task is None or finding.label not in task.labels:
         return False
     ranges = [(finding.start, finding.end)]
+    # a numpy integer would be stored as bytes, a float would cut no text
+    if any(type(place) is not int for place in (finding.start, finding.end, finding.other_start, finding.other_end)) or not _is_number(finding.score):
+        return False
     if task.kind == "pairs":
         ranges.append((finding.other_start, finding.other_end))
     elif finding.other_start or finding.other_end:

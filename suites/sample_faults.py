@@ -15,6 +15,7 @@ from suites.types import Example, Task
 
 KEYS = ("id", "text", "findings", "tasks", "meta")
 FINDING_KEYS = ("task", "label", "start", "end", "value", "number", "unit", "other_start", "other_end")
+FORM_KINDS: dict[str, tuple[type, ...]] = {"number": (int, float), "unit": (str,), "value": (str,)}
 ID_CHARS = 200  # as documents' ids have them (workers/ingest/rows.py)
 
 
@@ -92,6 +93,9 @@ def _bad_finding(finding: object, n_chars: int, pack: Pack) -> Iterator[str]:
         yield f"is {_kind(finding)}, expected {{task, label, start, end}}."
         return
     yield from _misspelt(finding, FINDING_KEYS)
+    for key, kinds in FORM_KINDS.items():
+        if not isinstance(finding.get(key), (*kinds, type(None))) or isinstance(finding.get(key), bool):
+            yield f"{key}: is {_kind(finding[key])}, expected {'a number' if key == 'number' else 'a text'}."
     if missing := [key for key in FINDING_KEYS[:4] if key not in finding]:
         yield f"lacks {', '.join(missing)}. Write {{task, label, start, end}}."
         return

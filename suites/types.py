@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -36,6 +36,11 @@ LEADING = {
     "n_findings": "findings in all",
     "n_unsure": "findings that a human should look at",
 }
+# what stands in place of an identifier
+DeidentifyMode = Literal["mask", "label", "hash", "shift"]
+DEIDENTIFY_MODES: tuple[DeidentifyMode, ...] = get_args(DeidentifyMode)
+# between the pages of a text
+PAGE_END = "\f"
 # the width of the store's column `unit`
 UNIT_CHARS = 40
 # the entry of a task's costs that holds for all labels without their own

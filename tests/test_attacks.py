@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -98,3 +99,11 @@ def test_a_policy_is_scored_by_what_it_costs() -> None:
     assert score.precision_at == {10: 0.8}
     assert (score.n, score.base_rate) == (40, 0.25)
     assert policy_score(POLICY, ACTION, [], []) is None
+
+
+@pytest.mark.parametrize("text", ["@" * 200_000, "a@" * 100_000, "a" * 200_000, "@." * 100_000])
+def test_runs_without_end_are_attacked_in_linear_time(text: str) -> None:
+    """A run of letters or signs without an end costs as much as its length."""
+    started = time.perf_counter()
+    ATTACKS["leet"](text, random.Random(1), [])
+    assert time.perf_counter() - started < 5

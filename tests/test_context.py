@@ -91,6 +91,13 @@ def test_features_agree_with_looking_at_each_pair() -> None:
         assert [bool(row[k]) for k in range(3)] == [any(s.label == label and s.start < end and start < s.end for s in said) for label in STATE.labels]
 
 
+def test_cues_of_the_same_words_all_speak(tmp_path: Path) -> None:
+    """Two cues on one word say both their labels; a longer one still silences both."""
+    more = [{"label": "state/family", "id": "no_too", "pattern": "no", "direction": "forward"}]
+    ruled = rules(tmp_path, [*CUES, *more]).read("No fever. No increase in pain.")
+    assert {(s.label, s.start) for s in ruled.said} == {("negated", 3), ("family", 3)}
+
+
 @pytest.mark.parametrize(
     ("cue", "told"),
     [

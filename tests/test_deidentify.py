@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.deidentify import FORMATS, Deidentifying, Mode
-from suites.types import Deidentify, Finding
+from pipelines.deidentify import FORMATS, Deidentifying
+from suites.types import Deidentify, DeidentifyMode, Finding
 
 PLAN = Deidentify(task="identity", dates=("DATE",), ages=("AGE_OVER_89",))
 TEXT = "Ann Lee, 94, seen 03/07/2019 and again 3 August 2019.\nANN LEE phoned 555 0100."
@@ -23,7 +23,7 @@ def findings(text: str = TEXT) -> list[Finding]:
     return [Finding("identity", label, 0.9, text.index(word), text.index(word) + len(word), value=value) for label, word, value in found]
 
 
-def made(mode: Mode, patient: str = "p1", key: bytes = b"k", text: str = TEXT, found: Sequence[Finding] | None = None) -> str:
+def made(mode: DeidentifyMode, patient: str = "p1", key: bytes = b"k", text: str = TEXT, found: Sequence[Finding] | None = None) -> str:
     return Deidentifying(PLAN, mode, key).text(text, findings() if found is None else found, patient)
 
 
@@ -56,14 +56,40 @@ def test_dates_of_a_patient_move_together() -> None:
     assert made("shift", key=b"another") != made("shift")
 
 
-@given(st.sampled_from(FORMATS), st.dates(date(1970, 1, 1), date(2060, 1, 1)), st.booleans())
+@given(st.sampled_from(FORMATS), st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.booleans())
 def test_a_shifted_date_is_written_as_it_was(form: str, day: date, padded: bool) -> None:
-    """For every known form the shifted date reads back as the day moved by the patient's days, with or without leading zeros."""
-    written = day.strftime(form) if padded else re.sub(r"(?<!\d)0(\d)(?!\d)", r"\1", day.strftime(form))
+    """For every known form the shifted date reads back as the day moved by the patient's days, with leading zeros where there were some."""
+    written = day.strftime(form if padded else form.replace("%d", str(day.day)).replace("%m", str(day.month)))
     how = Deidentifying(PLAN, "shift", b"k")
     shifted = how.text(written, [Finding("identity", "DATE", 1.0, 0, len(written), value=day.isoformat())], "p")
-    expected = day - timedelta(days=how.days("p"))
-    assert shifted in {expected.strftime(f) for f in FORMATS} | {re.sub(r"(?<!\d)0(\d)(?!\d)", r"\1", expected.strftime(f)) for f in FORMATS}
+    moved = day - timedelta(days=how.days("p"))
+    # a form that cannot be told from another for this day may be taken for it; the day is right in one of them
+    read = {datetime.strptime(shifted, f).date() for f in FORMATS if _reads(shifted, f)}
+    assert moved in read, (written, shifted)
+    if "%B" in form and padded:
+        assert shifted == moved.strftime(form)
+
+
+def _reads(written: str, form: str) -> bool:
+    try:
+        datetime.strptime(written, form)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_year_keeps_its_zero() -> None:
+    """Of dates without leading zeros the year keeps its own."""
+    found = [Finding("identity", "DATE", 1.0, 0, 8, value="2010-12-31")]
+    assert re.fullmatch(r"\d{1,2}/\d{1,2}/(09|10)", made("shift", text="12/31/10", found=found))
+
+
+def test_scripts_and_forms_are_told_apart() -> None:
+    """Names of other vowels have other pseudonyms in any script; one name in two normal forms has one."""
+    how = Deidentifying(PLAN, "hash", b"k")
+    assert how.pseudonym("NAME", "राम") != how.pseudonym("NAME", "रमा")
+    assert how.pseudonym("NAME", "Jos\u00e9") == how.pseudonym("NAME", "Jose\u0301") != how.pseudonym("NAME", "Jose")
+    assert how.days("P-001") == how.days("p001")
 
 
 @pytest.mark.parametrize("value", [None, "2019-03", "--03-07", "2019-13-01"])
@@ -84,4 +110,4 @@ def test_metadata_stay_only_where_they_are_named() -> None:
     how = Deidentifying(PLAN, "label", b"k", frozenset({"kind", "patient"}))
     meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None})
     assert meta == {"kind": "note", "patient": how.pseudonym("patient", "Patient/17")}
-    assert "17" not in str(meta["patient"]).split("-")[0]
+    assert how.pseudonym("patient", "Patient/18") != meta["patient"] != "Patient/17"

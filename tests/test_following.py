@@ -19,6 +19,7 @@ CAUSES = Task(name="causes", kind="pairs", answered_by="rule", of=["drugs/DRUG",
 VERDICT = Task(name="verdict", kind="choice", labels=["good", "bad"], question="Is it good?")
 ACTION = Task(name="action", kind="choice", answered_by="policy", labels=["pass", "review", "block"], question="What to do?")
 COST = {"good": {"pass": 0.0, "review": 0.3, "block": 2.0}, "bad": {"pass": 10.0, "review": 0.3, "block": 0.0}}
+SPANS = Task(name="t", kind="spans", labels=["A", "B"], question="Which are named?")
 
 
 def drug(start: int, end: int, score: float = 1.0, label: str = "DRUG") -> Finding:
@@ -97,7 +98,7 @@ def test_what_rules_and_student_found_is_covered_without_overlap(ruled: list[tup
     """Of one task no two findings overlap, and every letter that either found is still found."""
     text = "x" * 40
     both = [[Finding("t", "A", 0.9, a, a + n, source) for a, n in ranges] for source, ranges in (("rule", ruled), ("student", answered))]
-    made = joined(text, [*both[0], *both[1]])
+    made = joined(text, [*both[0], *both[1]], {"t": SPANS})
     if ruled and answered:
         ordered = sorted((f.start, f.end) for f in made)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(ordered))
@@ -109,10 +110,29 @@ def test_the_longer_finding_stays_whole_and_tasks_do_not_mix() -> None:
     """The longest of overlapping findings stays, a rule's of two equally long; what sticks out stays without its spaces, and other tasks are left alone."""
     text = "Dr. Ann Lee, MD"
     rule, student, other = Finding("t", "A", 1.0, 0, 7, "rule"), Finding("t", "B", 0.8, 4, 15), Finding("u", "A", 0.8, 2, 9)
-    assert {(f.task, f.label, text[f.start : f.end]) for f in joined(text, [rule, student, other])} == {
+    assert {(f.task, f.label, text[f.start : f.end]) for f in joined(text, [rule, student, other], {"t": SPANS, "u": SPANS})} == {
         ("t", "B", "Ann Lee, MD"),
         ("t", "A", "Dr."),
         ("u", "A", text[2:9]),
     }
     same = Finding("t", "B", 0.8, 0, 7)
-    assert joined(text, [rule, same]) == [rule]
+    assert joined(text, [rule, same], {"t": SPANS}) == [rule]
+
+
+def test_only_spans_are_taken_apart() -> None:
+    """Tags of rules and student stay side by side; of a choice that both answer at one range the rule's stays; forms of a trimmed finding are gone."""
+    tags, choice = (
+        Task(name="t", kind="tags", labels=["A", "B"], question="Which are they?"),
+        Task(name="t", kind="choice", labels=["A", "B"], question="Which?"),
+    )
+    both = [Finding("t", "A", 1.0, 0, 9, "rule"), Finding("t", "B", 0.9, 0, 9)]
+    assert joined("x" * 9, both, {"t": tags}) == both
+    assert joined("x" * 9, both, {"t": choice}) == both[:1]
+    whole, cut = Finding("t", "A", 0.9, 3, 9), Finding("t", "A", 1.0, 0, 5, "rule", value="2020", number=3.0, unit="t")
+    assert [(f.start, f.end, f.value, f.number) for f in joined("x" * 9, [whole, cut], {"t": SPANS})] == [(3, 9, None, None), (0, 3, None, None)]
+
+
+def test_nothing_is_paired_with_itself() -> None:
+    """A task that pairs one kind with itself pairs different findings."""
+    task = CAUSES.model_copy(update={"of": ("drugs/DRUG", "drugs")})
+    assert [(f.start, f.other_start) for f in pairs(task, [drug(0, 4), drug(10, 14)], [(0, 20)])] == [(0, 10), (10, 0)]

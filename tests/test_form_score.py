@@ -26,6 +26,13 @@ def test_a_form_is_right_where_place_label_and_form_are() -> None:
     assert scores["value"].f1 == pytest.approx(2 * 3 / (4 + 6))
 
 
+def test_what_gold_leaves_unsaid_is_not_judged() -> None:
+    """A figure found where gold has the span and no number costs nothing; one where gold has nothing does."""
+    gold = [[finding(0), finding(10, number=None)]]
+    assert form_scores(KPI, gold, [[finding(0), finding(10)]])["number"].precision == 1.0
+    assert form_scores(KPI, gold, [[finding(0), finding(90)]])["number"].precision == 0.5
+
+
 def test_without_forms_in_gold_there_is_nothing_to_score() -> None:
     """Gold without numbers and values gives no scores, and no division by nothing."""
     assert form_scores(KPI, [[finding(0, number=None, value=None)]], [[finding(0)]]) == {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.calibrate import abstain
 from pipelines.encode import Floats, TextEncoder, Texts, Tokens
-from pipelines.heads import Head, answer_ranges, answer_spans, chance_right, logit, n_outputs, pooled, range_scores, sigmoid, softmax
+from pipelines.heads import Head, answer_spans, chance_right, chances, found_ranges, logit, n_outputs, pooled, range_scores, sigmoid, softmax
 from pipelines.predict import make_predictor
 from pipelines.rules import Rules
 from pipelines.student import Student
@@ -67,7 +67,7 @@ def spans_of(head: Head, logits: Floats, tokens: Tokens) -> list[Finding]:
 
 def ranges_of(head: Head, logits: Floats, tokens: Tokens, ranges: list[tuple[int, int]]) -> list[Finding]:
     """A choice or tags task's findings in one text."""
-    (found,) = answer_ranges(head, logits, Texts.of([tokens]), [ranges])
+    (found,) = found_ranges(head, chances(head, logits, Texts.of([tokens]), [ranges]), [ranges])
     return found
 
 
@@ -268,7 +268,7 @@ def test_texts_are_answered_as_if_each_were_alone(lengths: list[list[int]], seed
             found = answer_spans(made, np.concatenate(logits), Texts.of(texts))
             assert found == [spans_of(made, own, t) for own, t in zip(logits, texts, strict=True)]
         else:
-            found = answer_ranges(made, np.concatenate(logits), Texts.of(texts), ranges)
+            found = found_ranges(made, chances(made, np.concatenate(logits), Texts.of(texts), ranges), ranges)
             assert found == [ranges_of(made, own, t, r) for own, t, r in zip(logits, texts, ranges, strict=True)]
 
 

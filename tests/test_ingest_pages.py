@@ -32,3 +32,10 @@ def test_a_page_whose_id_is_too_long_is_rejected(tmp_path: Path) -> None:
     (tmp_path / f"{'n' * 194}.txt").write_text("One.\fTwo.", encoding="utf-8")
     rows = [row for _, found in read_paths([tmp_path], ReadOptions(10_000, by_page=True)) for row in found]
     assert [getattr(row, "code", "") for row in rows] == ["bad_id", "bad_id"]
+
+
+def test_pages_without_end_are_refused(tmp_path: Path) -> None:
+    """A text with more pages than a document of each can bear is one reject, with the number."""
+    (tmp_path / "many.txt").write_text("a\f" * 20_000, encoding="utf-8")
+    (row,) = [row for _, found in read_paths([tmp_path], ReadOptions(100_000, by_page=True)) for row in found]
+    assert (getattr(row, "code", ""), "20001 pages" in getattr(row, "reason", "")) == ("too_long", True)

@@ -67,7 +67,7 @@ def answered(pack: Pack, example: Example, rules: Rules, hooks: Hooks) -> list[F
     ruled = rules.read(text)
     perfect = [f for f in example.gold if pack.tasks[f.task].answered_by == "student"]
     sentences = given_of(pack, example).sentences or ruled.sentences
-    return following(pack, joined(text, hooks.refine(text, [*ruled.findings, *perfect])), sentences, {}, len(text))
+    return following(pack, joined(text, hooks.refine(text, [*ruled.findings, *perfect]), pack.tasks), sentences, {}, len(text))
 
 
 def test_a_broken_pack_leaves_the_others(toy_folder: Path, tmp_path: Path) -> None:

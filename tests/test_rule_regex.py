@@ -77,3 +77,13 @@ def test_a_finding_goes_on_to_the_next(tmp_path: Path) -> None:
     found = Rules(tmp_path, "en", [PARTS]).read(text).findings
     assert [(f.label, text[f.start : f.end]) for f in found] == [("HISTORY", "History: asthma.\n"), ("PLAN", "Plan: rest.\nNo history: here.\n")]
     assert Rules(tmp_path, "en", [PARTS]).read("No headings.").findings == []
+
+
+@pytest.mark.parametrize("before", ["noted " * 4000, "noted\n" * 4000, "é" * 30_000])
+def test_what_lies_across_a_cut_is_found_whole(before: str) -> None:
+    """Wherever a piece ends, a match that lies across the cut is found once and whole; beginnings of lines, words and texts are the text's own."""
+    rules = made(r"(?i)\bmr ann brown keller\b", r"(?m)^subject", r"\Asubject", r"^subject")
+    for cut in range(PIECE_CHARS - 24, PIECE_CHARS + 3):
+        text = before[:cut] + " Mr Ann Brown Keller was seen. subject"
+        found = list(rules.matches(text, Budget(100_000)))
+        assert found == [("t/L0", cut + 1, cut + 20)], cut

@@ -44,7 +44,10 @@ def test_the_parts_of_all_tokens_and_the_biases_are_the_logits(task: Task, lexic
 
 def test_the_sentences_that_speak_most_for_the_answer_are_shown() -> None:
     """At most three, the strongest first; their numbers are leads over the likeliest other label and add up with the rest to the difference of the logits."""
-    head = Head(CHOICE, np.zeros((3, 4), np.float32), np.array([0.3, 0.1, -0.2], np.float32), temperature=2.0)
+    # the lexicon knows no piece of the text, and its bias makes the third label the rival
+    lexicon = Lexicon(np.zeros(0, np.int32), np.zeros((0, 3), np.float32), np.array([0.0, 0.0, 5.0], np.float32))
+    biases = np.array([0.3, 0.1, -0.2], np.float32)
+    head = Head(CHOICE, np.zeros((3, 4), np.float32), biases, temperature=2.0, lexicon=lexicon)
     texts = Texts.of([tokens(50)])
     rows = RNG.normal(size=(50, 3)).astype(np.float32)
     rows[:, 1] += 1.0
@@ -54,11 +57,13 @@ def test_the_sentences_that_speak_most_for_the_answer_are_shown() -> None:
     assert len(found) == SHOWN
     assert [f.number for f in found] == sorted((f.number or 0.0 for f in found), reverse=True)
     assert {(f.task, f.label, f.source) for f in found} == {("evidence", "bad", "student")}
-    logits = (rows.mean(axis=0) + head.bias) / 2.0
+    total = biases + lexicon.bias
+    logits = (rows.mean(axis=0) + total) / 2.0
+    assert max((0, 2), key=lambda k: logits[k]) == 2
     rival = max((0, 2), key=lambda k: logits[k])
     leads = [(rows[i : i + 5, 1] - rows[i : i + 5, rival]).sum() / 50 / 2.0 for i in range(0, 50, 5)]
     assert [round(float(lead), 4) for lead in sorted(leads, reverse=True)[:SHOWN]] == [f.number for f in found]
-    assert sum(leads) + (head.bias[1] - head.bias[rival]) / 2.0 == pytest.approx(logits[1] - logits[rival], abs=1e-5)
+    assert sum(leads) + (total[1] - total[rival]) / 2.0 == pytest.approx(logits[1] - logits[rival], abs=1e-5)
     assert all(f.score == pytest.approx((f.number or 0) / sum(x for x in leads if x > 0), abs=1e-3) for f in found)
 
 

@@ -32,6 +32,7 @@ def encoder(tiny_encoder: Path) -> TextEncoder:
         ("pass\u200bword", "password"),
         ("ＰＡＳＳＷＯＲＤ", "PASSWORD"),
         ("раssw0rd", "password"),
+        ("раssword: ﬁnal ﬂoor № 5 \ufdfa", "password: final floor No 5 \ufdfa"),
     ],
 )
 def test_what_deceives_is_read_as_it_looks(written: str, read: str) -> None:
@@ -75,7 +76,12 @@ def test_reading_letters_for_signs_moves_nothing(text: str) -> None:
     assert all(a == b or (a in LETTERS and b in LETTERS[a]) for a, b in zip(text, read, strict=True))
 
 
-@pytest.mark.parametrize("piece", ["a1", "a@", "$$", "1!", "p4ssw0rd", "а"])
+def test_no_text_becomes_many_times_as_long() -> None:
+    """A sign that stands for a whole phrase is read as it is."""
+    assert len(view("\ufdfa " * 1000, WORDS).text) == 2000
+
+
+@pytest.mark.parametrize("piece", ["a1", "a@", "$$", "1!", "p4ssw0rd", "а", "\ufdfa"])
 def test_hostile_texts_take_linear_time(piece: str) -> None:
     """Hundreds of thousands of signs are read in well under a second."""
     text = piece * (300_000 // len(piece))

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.deidentify import Deidentifying, Mode, deidentified
+from pipelines.deidentify import Deidentifying, deidentified
 from pipelines.predict import Predictor, Reading
 from suites.discover import Pack
 from suites.errors import PackError, UsageError
-from suites.types import Document
+from suites.types import DeidentifyMode, Document
 from workers.ingest.rows import Incoming, Reject
 
 KEY_CHARS = 32
 REMEDY = "See docs/operations.md, De-identification; or submit it without de-identification where it may be stored as it is."
 
 
-def how(pack: Pack, mode: Mode, secret: bytes, kept: Sequence[str]) -> Deidentifying:
+def how(pack: Pack, mode: DeidentifyMode, secret: bytes, kept: Sequence[str]) -> Deidentifying:
     """How a pack's texts lose their identifiers. `secret` is not used itself: its keys serve nothing else. Raises PackError."""
     if pack.manifest.deidentify is None:
         raise PackError(f"Pack {pack.name!r} finds no identifiers: its pack.toml has no [deidentify]. Choose a pack that does, e.g. clinical.", "no_deidentify")

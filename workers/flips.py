@@ -125,14 +125,14 @@ def flips(
 
 def _places(key: str, number: int, tasks: Sequence[Task], a: Reading, b: Reading) -> Iterator[Place]:
     """All places of one document, by task and range."""
-    by_place: dict[tuple[str, int, int], tuple[list[Finding], list[Finding]]] = defaultdict(lambda: ([], []))
+    by_place: dict[tuple[str, int, int, int, int], tuple[list[Finding], list[Finding]]] = defaultdict(lambda: ([], []))
     for side, reading in enumerate((a, b)):
         for finding in reading.findings:
-            by_place[finding.task, finding.start, finding.end][side].append(finding)
+            by_place[finding.task, finding.start, finding.end, finding.other_start, finding.other_end][side].append(finding)
     for task in tasks:
-        for name, start, end in sorted(place for place in by_place if place[0] == task.name):
-            for ours, theirs in _pairs(task, *by_place[name, start, end]):
-                yield Place(key, number, name, start, end, ours, theirs)
+        for place in sorted(place for place in by_place if place[0] == task.name):
+            for ours, theirs in _pairs(task, *by_place[place]):
+                yield Place(key, number, *place[:3], ours, theirs)
 
 
 def _pairs(task: Task, a: Sequence[Finding], b: Sequence[Finding]) -> Iterator[tuple[Answer | None, Answer | None]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from suites.errors import unknown
@@ -18,6 +18,9 @@ from suites.types import Document
 from workers.score import Scored, Scorer
 
 MAX_DOCUMENTS = 1_000
+MAX_BYTES = 16 << 20
+# what an error may name of a request: a key that is none of ours may be somebody's text
+PLACES = frozenset({"body", "query", "documents", "text", "id", "pack"})
 # a request whose texts are longer together is read on a thread of its own: the loop answers others meanwhile
 SHORT_CHARS = 5_000
 
@@ -104,10 +107,19 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
     async def score_many(asked: AskedMany, pack: str | None = None) -> Answered:
         return await _answered(_chosen(scorers, pack), asked.documents)
 
+    @made.middleware("http")
+    async def bounded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        # before anything is read into memory; a body without a length would have to be
+        length = request.headers.get("content-length", "" if request.method == "POST" else "0")
+        if not length.isdecimal() or int(length) > MAX_BYTES:
+            message = f"A request has a Content-Length, of {MAX_BYTES} bytes at most. Send fewer documents at once."
+            return JSONResponse({"error": {"code": "too_large", "message": message}}, 413 if length.isdecimal() else 411)
+        return await answer(request)
+
     @made.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         # the library's own answer repeats what was sent
-        problems = [{"where": ".".join(map(str, e["loc"])), "what": e["msg"]} for e in error.errors()]
+        problems = [{"where": ".".join(str(part) for part in e["loc"] if part in PLACES or isinstance(part, int)), "what": e["msg"]} for e in error.errors()]
         return JSONResponse(
             {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /docs.", "problems": problems}}, 422
         )
@@ -137,7 +149,10 @@ async def _answered(scorer: Scorer, asked: Sequence[Asked]) -> Answered:
     documents = [Document(one.id, one.text) for one in asked]
     started = time.perf_counter()
     is_short = sum(len(d.text) for d in documents) <= SHORT_CHARS
-    scored = scorer.score_all(documents) if is_short else await run_in_threadpool(scorer.score_all, documents)
+    # short texts are answered right here, unless another thread is at work: the loop waits for nobody
+    scored = scorer.score_now(documents) if is_short else None
+    if scored is None:
+        scored = await run_in_threadpool(scorer.score_all, documents)
     ms = round((time.perf_counter() - started) * 1000, 3)
     return Answered(pack=scorer.pack.name, student=scorer.student_id, ms=ms, answers=[_answer(s) for s in scored])
 

@@ -56,7 +56,19 @@ class Scorer:
     def score_all(self, documents: Iterable[Document]) -> list[Scored]:
         """What is read in each text, in order."""
         with self._lock:
-            return [self._scored(reading) for reading in self._predictor.predict(documents)]
+            return self._all(documents)
+
+    def score_now(self, documents: Iterable[Document]) -> list[Scored] | None:
+        """As `score_all`; None where another thread is being answered."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._all(documents)
+        finally:
+            self._lock.release()
+
+    def _all(self, documents: Iterable[Document]) -> list[Scored]:
+        return [self._scored(reading) for reading in self._predictor.predict(documents)]
 
     def _scored(self, reading: Reading) -> Scored:
         if reading.failed:

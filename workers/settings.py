@@ -6,17 +6,16 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from suites.errors import SettingsError
+from suites.types import DeidentifyMode
 
 PREFIX = "STILLHOUSE_"
 FILE = Path(__file__).parent.parent / "settings.toml"
-DeidentifyMode = Literal["mask", "label", "hash", "shift"]
-DEIDENTIFY_MODES = get_args(DeidentifyMode)
 TLS_SCHEMES = ("rediss://", "amqps://")
 
 

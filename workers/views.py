@@ -125,7 +125,8 @@ def _column_sql(column: Column, task: Task, dialect: str) -> str:
         gathered = "string_agg(label, ', ' ORDER BY label)" if dialect == "postgresql" else "group_concat(label, ', ')"
         return f"SELECT {gathered} FROM (SELECT DISTINCT f.label AS label FROM findings f WHERE {where} ORDER BY f.label) AS l"
     # rules are sure of all they find: of several the one of the latest value, a year mostly
-    latest = "f.value IS NULL, f.value DESC, " if column.show in ("number", "value") else ""
+    as_in_python = ' COLLATE "C"' if dialect == "postgresql" else ""
+    latest = f"f.value IS NULL, f.value{as_in_python} DESC, " if column.show in ("number", "value") else ""
     return f"SELECT f.{column.show} FROM findings f WHERE {where} ORDER BY f.score DESC, {latest}f.start, f.label LIMIT 1"
 
 

@@ -11,10 +11,23 @@ ANSWER = ("document_id", "student_id", "task", "start", "end", "label", "other_s
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        # the table is made anew, and SQLite lets no table go that views read: `migrate` makes them again
-        for (name,) in op.get_bind().execute(sa.text("SELECT name FROM views")).all():
-            op.execute(f"DROP VIEW IF EXISTS {name}")
-        op.execute("DELETE FROM views")
+        _on_sqlite()
+    else:
+        _change()
+
+
+def _on_sqlite() -> None:
+    """SQLite makes the table anew, and lets none go that views read: all views, an operator's own too, are put aside meanwhile."""
+    connection = op.get_bind()
+    views = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid")).all()
+    for name, _ in views:
+        connection.execute(sa.text('DROP VIEW "{}"'.format(name.replace('"', '""'))))
+    _change()
+    for _, sql in views:
+        connection.exec_driver_sql(sql)
+
+
+def _change() -> None:
     with op.batch_alter_table("findings", table_kwargs={"comment": "answers, one row each"}) as table:
         table.add_column(sa.Column("other_start", sa.Integer(), nullable=False, server_default="0", comment="of a pair: first code point of the second range"))
         table.add_column(sa.Column("other_end", sa.Integer(), nullable=False, server_default="0", comment="one past its last; 0: no pair"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -78,7 +79,7 @@ def test_no_text_comes_back_in_an_error_or_lies_in_the_log(served: tuple[str, su
     """Requests that are not as expected are told where and what, and neither the answer nor the log repeats what was sent."""
     url, process = served
     canary = "CANARY-7351"
-    bad = [{"text": ""}, {"text": canary, "extra": canary}, {"text": [canary]}, {"documents": canary}, {}]
+    bad = [{"text": ""}, {"text": canary, "extra": canary}, {"text": "x", f"key {canary}": 1}, {"text": [canary]}, {"documents": canary}, {}]
     for body in bad:
         answer = httpx.post(f"{url}/score", json=body)
         assert answer.status_code == 422
@@ -90,6 +91,27 @@ def test_no_text_comes_back_in_an_error_or_lies_in_the_log(served: tuple[str, su
     assert failed["answers"][0]["failure"]["code"] == "too_long"
     process.terminate()
     assert canary not in process.communicate(timeout=20)[0]
+
+
+def test_bounds_of_a_request(served: tuple[str, subprocess.Popen[str]]) -> None:
+    """A body without a length, or over the bound, is refused before it is read."""
+    url, _ = served
+    assert httpx.post(f"{url}/score", content=iter([b"{}"])).status_code == 411
+    assert httpx.post(f"{url}/score", json={"text": "a" * (17 << 20)}).status_code == 413
+
+
+@pytest.mark.anyio
+async def test_the_loop_waits_for_no_other_request(home: Settings) -> None:
+    """While a thread is being answered, other requests are: the loop never waits for the student."""
+    scorer = Scorer.of(home, "toy")
+    made = app({"toy": scorer})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://x") as client:
+        with scorer._lock:  # as a long text of another thread holds it
+            asked = asyncio.create_task(client.post("/score", json={"text": TEXT}))
+            await asyncio.sleep(0.1)
+            assert (await asyncio.wait_for(client.get("/healthz"), 5)).status_code == 200
+            assert not asked.done()
+        assert (await asyncio.wait_for(asked, 30)).status_code == 200
 
 
 def test_the_interface_describes_itself(served: tuple[str, subprocess.Popen[str]]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from workers.ingest.rows import Incoming, Row, checked_key
+from suites.types import PAGE_END
+from workers.ingest.rows import Incoming, Reject, Row, checked_key
 
-PAGE_END = "\f"
+# each page's text holds the page ends before it: their number squared is what they cost
+MOST_PAGES = 10_000
 
 
 def by_page(rows: Iterable[Row]) -> Iterator[Row]:
@@ -24,6 +26,9 @@ def by_page(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _pages(row: Incoming) -> Iterator[Row]:
+    if (n_pages := row.text.count(PAGE_END) + 1) > MOST_PAGES:
+        yield Reject(row.place, "too_long", f"The text has {n_pages} pages > {MOST_PAGES}.", "Split it, or submit it without --by-page.")
+        return
     for number, page in enumerate(row.text.split(PAGE_END), start=1):
         if page.strip():
             made = replace(row, place=f"{row.place}#page={number}", key=f"{row.key}#page={number}", text=PAGE_END * (number - 1) + page)

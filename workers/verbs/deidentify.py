@@ -26,8 +26,9 @@ from pathlib import Path
 
 from suites.discover import find_pack
 from suites.errors import RunError
+from suites.types import DEIDENTIFY_MODES
 from workers.read_arguments import add_read_options, read_options
-from workers.settings import DEIDENTIFY_MODES, Settings
+from workers.settings import Settings
 from workers.show import progress_bar, words
 from workers.threads import one_thread_each
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from suites.discover import Pack, find_pack
 from suites.errors import RunError
+from suites.types import DEIDENTIFY_MODES
 from workers.arguments import rate
 from workers.read_arguments import add_read_options, read_options
-from workers.settings import DEIDENTIFY_MODES, Settings
+from workers.settings import Settings
 from workers.show import progress_bar, words
 
 if TYPE_CHECKING:

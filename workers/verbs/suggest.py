@@ -68,19 +68,24 @@ def run(options: Namespace, settings: Settings) -> object:
     if not options.json:
         sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     if options.out:
-        _write(options.out, pack, predictor_of(settings, pack, student, settings.n_processes), [documents[s.place] for s in chosen])
-        words(f"{len(chosen)} documents in {options.out}: correct their findings, then add them to {pack.folder / 'samples.jsonl'}.")
+        n = _write(options.out, pack, predictor_of(settings, pack, student, settings.n_processes), [documents[s.place] for s in chosen])
+        words(f"{n} documents in {options.out}: correct their findings, then add them to {pack.folder / 'samples.jsonl'}.")
     words(f"{len(chosen)} of {len(documents)} documents suggested by {student.id}.")
     return lines
 
 
-def _write(file: Path, pack: Pack, predictor: Predictor, documents: Sequence[Document]) -> None:
-    """Writes documents as samples with what the student finds in them."""
-    annotated = {task.name for task in pack.annotated_tasks}
+def _write(file: Path, pack: Pack, predictor: Predictor, documents: Sequence[Document]) -> int:
+    """Writes documents as samples with what the student finds in them; gives their number. One that cannot be read is named and left out."""
+    annotated, n = {task.name for task in pack.annotated_tasks}, 0
     with file.open("w", encoding="utf-8") as out:
         for document, reading in zip(documents, predictor.predict(documents), strict=True):
+            if reading.failed:
+                words(f"{document.id}: left out, it could not be read ({reading.code}: {reading.reason})")
+                continue
+            n += 1
             found = [f for f in reading.findings if f.task in annotated]
             answers = [{"task": f.task, "label": f.label, "start": f.start, "end": f.end} for f in found]
             for answer, finding in zip(answers, found, strict=True):
                 answer |= {"other_start": finding.other_start, "other_end": finding.other_end} if finding.other_end else {}
             out.write(json.dumps({"id": document.id, "text": document.text, "findings": answers}, ensure_ascii=False) + "\n")
+    return n

@@ -41,8 +41,8 @@ def curve(pack: Pack, source: str, task: str, students: Path, data_root: Path, n
         student, made[f"{n} a label"] = learned(_few(order, task, n))
         if n == STARTS[0]:
             first = student
-    there = {id(e) for e in base}
-    pool = [e for e in order if id(e) not in there][:2000]
+    there = {e.document.id for e in base}
+    pool = [replace(e, tasks=frozenset({task})) for e in order if e.document.id not in there][:2000]
     reader = Reader(pack, first, n_threads=n_threads)
     seen = reader.impressions([e.document for e in [*pool, *base]])
     chosen = [pool[s.place] for s in suggest(seen[: len(pool)], seen[len(pool) :], ADDED)]
