@@ -123,7 +123,7 @@ def test_only_spans_are_taken_apart() -> None:
     """Tags of rules and student stay side by side; of a choice that both answer at one range the rule's stays; forms of a trimmed finding are gone."""
     tags, choice = (
         Task(name="t", kind="tags", labels=["A", "B"], question="Which are they?"),
-        Task(name="t", kind="choice", labels=["A", "B"], question="Which?"),
+        Task(name="t", kind="choice", labels=["A", "B"], question="Which is it?"),
     )
     both = [Finding("t", "A", 1.0, 0, 9, "rule"), Finding("t", "B", 0.9, 0, 9)]
     assert joined("x" * 9, both, {"t": tags}) == both

@@ -16,7 +16,8 @@ from workers.store import Store
 
 FILL = (
     "INSERT INTO documents (id, pack, key, content_sha256, n_chars, meta, received_at) VALUES (1, 'toy', 'a', 'x', 9, '{}', 0)",
-    "INSERT INTO findings (id, document_id, student_id, task, label, score, start, \"end\", source) VALUES (7, 1, 's', 'topic', 'animals', 0.5, 0, 9, 'student')",
+    'INSERT INTO findings (id, document_id, student_id, task, label, score, start, "end", source) '
+    "VALUES (7, 1, 's', 'topic', 'animals', 0.5, 0, 9, 'student')",
     "CREATE VIEW an_operators AS SELECT count(*) AS n, min(label) AS least FROM findings",
     "CREATE VIEW on_a_view AS SELECT n + 1 AS more FROM an_operators",
 )
