@@ -55,7 +55,7 @@ def test_the_documents_have_the_stated_mix(documents: list[BenchDocument]) -> No
         lengths = [d.n_tokens for d in documents if d.kind == kind]
         assert len(lengths) == share * len(documents)
         assert low - 10 <= min(lengths) and max(lengths) <= high
-    assert sum(d.n_tokens for d in documents[:10]) == pytest.approx(sum(d.n_tokens for d in documents) / 6, rel=0.02)
+    assert sum(d.n_tokens for d in documents[:10]) == pytest.approx(sum(d.n_tokens for d in documents) / 6, rel=0.03)
 
 
 def test_all_systems_are_given_the_same_documents(encoder: TextEncoder, documents: list[BenchDocument]) -> None:

@@ -16,7 +16,7 @@ from pipelines.blas import one_blas_thread
 from pipelines.cache import Cache
 from pipelines.engine import Engine
 from pipelines.engines import usable
-from pipelines.predict import CHUNK, CHUNK_CHARS, Predictor, Reading, _chunks, make_predictor
+from pipelines.predict import CHUNK, CHUNK_CHARS, Predictor, Reading, chunks, make_predictor
 from pipelines.student import Student
 from suites.discover import Pack
 from suites.errors import RunError
@@ -114,10 +114,10 @@ def test_readers_that_take_turns_leave_numpy_its_threads() -> None:
 
 
 @given(st.lists(st.integers(0, CHUNK_CHARS + 2), max_size=40), st.integers(0, 2 * CHUNK + 2))
-def test_chunks_keep_both_bounds(lengths: list[int], n_short: int) -> None:
+def testchunks_keep_both_bounds(lengths: list[int], n_short: int) -> None:
     """All documents in order; a chunk has no more than so many, nor than so many characters unless one alone has, and the next one would not fit."""
     asked = documents(["x" * n for n in [*lengths, *[1] * n_short]])
-    chunks = list(_chunks(iter(asked)))
+    chunks = list(chunks(iter(asked)))
     assert [d for chunk in chunks for d in chunk] == asked
     for chunk, following in pairwise(chunks):
         n_chars = sum(len(d.text) for d in chunk)

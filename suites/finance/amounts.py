@@ -118,4 +118,5 @@ def _spelled(written: str) -> tuple[float, str | None] | None:
         elif n is None:
             rest.append(word)
     unit, factor = _unit(" ".join(rest))
-    return (round((total + group) * factor, 8), unit) if seen else None
+    value = (total + group) * factor
+    return (round(value, 8), unit) if seen and value < _TOO_MUCH else None
