@@ -114,16 +114,16 @@ def test_readers_that_take_turns_leave_numpy_its_threads() -> None:
 
 
 @given(st.lists(st.integers(0, CHUNK_CHARS + 2), max_size=40), st.integers(0, 2 * CHUNK + 2))
-def testchunks_keep_both_bounds(lengths: list[int], n_short: int) -> None:
+def test_chunks_keep_both_bounds(lengths: list[int], n_short: int) -> None:
     """All documents in order; a chunk has no more than so many, nor than so many characters unless one alone has, and the next one would not fit."""
     asked = documents(["x" * n for n in [*lengths, *[1] * n_short]])
-    chunks = list(chunks(iter(asked)))
-    assert [d for chunk in chunks for d in chunk] == asked
-    for chunk, following in pairwise(chunks):
+    made = list(chunks(iter(asked)))
+    assert [d for chunk in made for d in chunk] == asked
+    for chunk, following in pairwise(made):
         n_chars = sum(len(d.text) for d in chunk)
         assert len(chunk) == 1 or n_chars <= CHUNK_CHARS
         assert len(chunk) == CHUNK or n_chars + len(following[0].text) > CHUNK_CHARS
-    assert all(0 < len(chunk) <= CHUNK for chunk in chunks)
+    assert all(0 < len(chunk) <= CHUNK for chunk in made)
 
 
 class Counted:
