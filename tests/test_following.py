@@ -106,17 +106,26 @@ def test_what_rules_and_student_found_is_covered_without_overlap(ruled: list[tup
     assert covered == {i for findings in both for f in findings for i in range(f.start, f.end)}
 
 
-def test_the_longer_finding_stays_whole_and_tasks_do_not_mix() -> None:
-    """The longest of overlapping findings stays, a rule's of two equally long; what sticks out stays without its spaces, and other tasks are left alone."""
-    text = "Dr. Ann Lee, MD"
-    rule, student, other = Finding("t", "A", 1.0, 0, 7, "rule"), Finding("t", "B", 0.8, 4, 15), Finding("u", "A", 0.8, 2, 9)
+def test_rules_keep_their_ranges_and_tasks_do_not_mix() -> None:
+    """A rule's finding stays whole and of the student's what sticks out stays, without marks at its ends; other tasks are left alone."""
+    text = "Dr. Ann Lee, MD."
+    rule, student, other = Finding("t", "A", 1.0, 0, 7, "rule"), Finding("t", "B", 0.8, 4, 16), Finding("u", "A", 0.8, 2, 9)
     assert {(f.task, f.label, text[f.start : f.end]) for f in joined(text, [rule, student, other], {"t": SPANS, "u": SPANS})} == {
-        ("t", "B", "Ann Lee, MD"),
-        ("t", "A", "Dr."),
+        ("t", "A", "Dr. Ann"),
+        ("t", "B", "Lee, MD"),
         ("u", "A", text[2:9]),
     }
     same = Finding("t", "B", 0.8, 0, 7)
     assert joined(text, [rule, same], {"t": SPANS}) == [rule]
+
+
+@pytest.mark.parametrize(("label", "score", "whole"), [("A", 0.9, True), ("A", 0.3, False), ("B", 0.9, False)])
+def test_a_sure_student_completes_a_rule(label: str, score: float, whole: bool) -> None:
+    """A rule's finding inside a longer one of its own label gives way if the student is sure of it; to a guess or another label it does not."""
+    text = "Ann Brown Keller"
+    rule, student = Finding("t", "A", 1.0, 4, 9, "rule"), Finding("t", label, score, 0, 16)
+    found = {text[f.start : f.end] for f in joined(text, [rule, student], {"t": SPANS})}
+    assert found == ({"Ann Brown Keller"} if whole else {"Ann", "Brown", "Keller"})
 
 
 def test_only_spans_are_taken_apart() -> None:
@@ -128,8 +137,8 @@ def test_only_spans_are_taken_apart() -> None:
     both = [Finding("t", "A", 1.0, 0, 9, "rule"), Finding("t", "B", 0.9, 0, 9)]
     assert joined("x" * 9, both, {"t": tags}) == both
     assert joined("x" * 9, both, {"t": choice}) == both[:1]
-    whole, cut = Finding("t", "A", 0.9, 3, 9), Finding("t", "A", 1.0, 0, 5, "rule", value="2020", number=3.0, unit="t")
-    assert [(f.start, f.end, f.value, f.number) for f in joined("x" * 9, [whole, cut], {"t": SPANS})] == [(3, 9, None, None), (0, 3, None, None)]
+    rule, cut = Finding("t", "A", 1.0, 0, 5, "rule", value="2020"), Finding("t", "A", 0.4, 3, 9, value="2021", number=3.0, unit="t")
+    assert [(f.start, f.end, f.value, f.number) for f in joined("x" * 9, [rule, cut], {"t": SPANS})] == [(0, 5, "2020", None), (5, 9, None, None)]
 
 
 def test_nothing_is_paired_with_itself() -> None:

@@ -59,7 +59,7 @@ EPILOG = """first steps:
   python manage.py demo                      see it work; it lies in var/demo
   python manage.py migrate                   make the store
   python manage.py finetune finance          fine-tune on the shipped samples
-  python manage.py release finance           let the student read
+  python manage.py release finance --experimental    let the student read
   python manage.py up                        broker and workers (another terminal)
   python manage.py submit finance inbox/     queue a folder
   python manage.py query "select * from finance_results"

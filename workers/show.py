@@ -55,7 +55,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}".rstrip("0").rstrip(".")
+        return f"{value:.12g}"  # as it is: who asks in SQL rounds in SQL
     return str(value).translate(_CONTROLS)
 
 
