@@ -83,6 +83,9 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
     """The application over loaded students, by pack. With a `token` each request must bring it: `Authorization: Bearer TOKEN`."""
     made = FastAPI(
         title="Stillhouse",
+        # the library's pages load their scripts from elsewhere
+        docs_url=None,
+        redoc_url=None,
         version="1",
         description="Reads short texts at once: the same findings as the queue gives. Texts are neither stored nor logged.",
         dependencies=[Depends(_allowed(token))],
@@ -121,7 +124,7 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
         # the library's own answer repeats what was sent
         problems = [{"where": ".".join(str(part) for part in e["loc"] if part in PLACES or isinstance(part, int)), "what": e["msg"]} for e in error.errors()]
         return JSONResponse(
-            {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /docs.", "problems": problems}}, 422
+            {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /openapi.json.", "problems": problems}}, 422
         )
 
     return made

@@ -118,6 +118,8 @@ def test_the_interface_describes_itself(served: tuple[str, subprocess.Popen[str]
     """/openapi.json names the paths and their bodies, /packs the columns of the row."""
     url, _ = served
     described = httpx.get(f"{url}/openapi.json").json()
+    # a page of the library's would load scripts from elsewhere
+    assert {httpx.get(f"{url}/{page}").status_code for page in ("docs", "redoc")} == {404}
     assert {"/score", "/score/many", "/packs", "/healthz"} <= described["paths"].keys()
     assert "text" in described["components"]["schemas"]["Asked"]["properties"]
     (pack,) = httpx.get(f"{url}/packs").json()

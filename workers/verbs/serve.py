@@ -1,8 +1,8 @@
 """Answers `POST /score` over HTTP: short texts read at once by the packs' released students. Ctrl-C stops it.
 
 It listens on this machine alone unless --host says otherwise; beyond it, set a token (STILLHOUSE_SCORE__TOKEN) and put TLS before it. Requests
-are JSON, `{"text": "..."}`; the answer holds the row and the findings that the queue would give. /docs shows the interface, /openapi.json
-describes it. Texts are neither stored nor logged. It does not see a later release: start it again.
+are JSON, `{"text": "..."}`; the answer holds the row and the findings that the queue would give. /openapi.json describes
+the interface. Texts are neither stored nor logged. It does not see a later release: start it again.
 
 example: python manage.py serve finance
          curl -s 127.0.0.1:8600/score -H 'content-type: application/json' -d '{"text": "You have won! Reply WIN to claim."}'
@@ -37,7 +37,7 @@ def run(options: Namespace, settings: Settings) -> object:
     scorers = {name: Scorer.of(settings, name) for name in options.pack}
     for name, scorer in scorers.items():
         words(f"{name}: {scorer.student_id}")
-    words(f"http://{options.host}:{options.port}/score (see /docs)")
+    words(f"http://{options.host}:{options.port}/score (see /openapi.json)")
     # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
     uvicorn.run(app(scorers, token), host=options.host, port=options.port, access_log=False, log_level="warning")
     return {"served": list(scorers)}
