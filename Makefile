@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 faults fuzz docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults fuzz docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -84,6 +84,9 @@ results-speed: setup-bench ## what docs/results/speed.md holds (half an hour on 
 
 results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_quality.md (20 minutes to an hour; may be stopped and goes on; DATA=folder MINUTES=at most)
 	@$(BIN)/python -m tests.bench.int8_quality --data-root $(or $(DATA),../shared/data) $(if $(MINUTES),--minutes $(MINUTES))
+
+results-packs: setup-dev setup-peers ## what docs/results/packs.md holds, beside peers (hours; DATA=folder)
+	@$(BIN)/python -m tests.bench.packs.results --data-root $(or $(DATA),../shared/data)
 
 faults: setup-dev ## hundreds of faults on real processes and both stores, docs/results/faults.md (an hour; may be stopped and goes on; takes RabbitMQ and Redis from Debian's packages)
 	@for server in rabbitmq redis; do \
