@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from pipelines.placeholders import PSEUDONYM_DIGITS, placeholder
 from pipelines.predict import Predictor, Reading
 from suites.types import Deidentify, DeidentifyMode, Document, Finding
 
-# hex digits of a pseudonym: of a million names two share one with a chance of about a third
-PSEUDONYM_DIGITS = 10
 # dates move back by a day to a year, never into the future
 MOST_DAYS = 365
 # how dates are written that keep their form when they are shifted; others become ISO dates
@@ -77,8 +76,8 @@ class Deidentifying:
             return "90+"
         if finding.label in self.plan.dates:
             shifted = _shifted(written, finding.value, self.days(patient)) if self.mode == "shift" else None
-            return shifted or f"[{finding.label}]"
-        return f"[{self.pseudonym(finding.label, written)}]" if self.mode == "hash" else f"[{finding.label}]"
+            return shifted or placeholder(finding.label)
+        return placeholder(self.pseudonym(finding.label, written) if self.mode == "hash" else finding.label)
 
     def _keyed(self, what: str, value: str) -> str:
         return hmac.new(self.key, f"{what}\0{value}".encode(), hashlib.sha256).hexdigest()

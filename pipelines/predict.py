@@ -17,6 +17,7 @@ from pipelines.engines import Name, make_engine
 from pipelines.following import following, paged
 from pipelines.heads import Head
 from pipelines.joined import joined
+from pipelines.placeholders import without_placeholders
 from pipelines.panel import NOTHING, Answered, Asked, Given, Panel
 from pipelines.rule_walk import RuleBudget
 from pipelines.rules import Ruled, Rules
@@ -184,6 +185,8 @@ class Predictor:
                 reason = "refine() gave a finding with a foreign task or label, outside the text, or with a value that cannot be stored"
                 return Reading(document.id, stage="refine", code="hook_failed", reason=reason)
             found = joined(text, refined, self.pack.tasks)
+            if (plan := self.pack.manifest.deidentify) is not None:
+                found = without_placeholders(text, found, plan.task, self.pack.tasks[plan.task].labels)
             return Reading(document.id, paged(text, _once(following(self.pack, found, ruled.sentences, answered.chances, len(text)))))
         except Exception as error:
             _raise_machines(error)

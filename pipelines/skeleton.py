@@ -6,7 +6,7 @@ back to the original. Rules are matched on both. It follows Unicode's skeleton (
 - Invisible characters (Default_Ignorable_Code_Point, bidi controls among them) are dropped, but not where writing needs them: joiners
   inside Indic, Arabic and other joining scripts, emoji sequences, variants of ideographs.
 - The rest is put into NFKC. What would then say something else stays: raised and lowered digits (ten squared is not 102), fractions,
-  spacing accents, and signs that become several signs (the ellipsis). Decimal digits of all scripts become 0 to 9, as their value says.
+  spacing accents, signs that become several signs (the ellipsis) or a whole phrase (a text of these would become many times as long). Decimal digits of all scripts become 0 to 9, as their value says.
 - Latin letters drawn like a to z (IPA, small capitals) become these. Letters of other scripts do so only inside words that deceive
   (mixed-script and whole-script confusables). A word mixes scripts to deceive where all its foreign letters look Latin, or where it goes
   from one script to the other and back; a Latin word with a Russian ending, TNF-alpha in one word, or micrograms do not. A word of two
@@ -35,6 +35,8 @@ IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+# what one character may become: a ligature of three letters
+MOST_LETTERS = 3
 _IGNORABLE = re.compile(f"[{IGNORABLE}]")
 IGNORABLES = re.compile(f"[{IGNORABLE}]+")
 # they may become one with the character before them: vowels and final consonants of Hangul, voicing of half-width Kana; and so may marks
@@ -232,7 +234,9 @@ def _folded_alone(c: str) -> str:
     how = unicodedata.decomposition(c).partition(" ")[0]
     if how == "<fraction>" or (how in ("<super>", "<sub>") and not (len(normal) == 1 and normal.isalpha())):
         return c
-    return c if len(normal) > 1 and not any(each.isalnum() for each in normal) else normal
+    if len(normal) > MOST_LETTERS or (len(normal) > 1 and not any(each.isalnum() for each in normal)):
+        return c
+    return normal
 
 
 def _ipa(c: str) -> str:

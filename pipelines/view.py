@@ -19,8 +19,6 @@ LETTERS = dict(zip("0123456789@$!|+", ("o", "il", "z", "e", "a", "s", "g", "t", 
 # shorter words are too often something else: mp3, 4pm, i5
 MIN_CHARS = 4
 MAX_SIGNS = 6
-# what one character may be read as: a ligature of three letters
-MOST_LETTERS = 3
 # a run of letters with digits or signs among them, no part of an address; signs stand inside (a handle begins with @, a sentence ends with !), $ may begin
 _CANDIDATE = re.compile(r"(?<![\w@$./:&#-])(?:[A-Za-z0-9]|\$(?=[A-Za-z]))(?:[A-Za-z0-9$]|[@!|+](?=[A-Za-z0-9$])){3,24}(?![\w@/:-]|\.\w)")
 _DIGITS_AT_ONE_END = re.compile(r"\d{2,}[A-Za-z]+|[A-Za-z]+\d{2,}|\d+")
@@ -52,8 +50,7 @@ def view(text: str, words: Collection[str], known: Collection[str] = ()) -> View
         while last < len(shown.text) and shown.starts[last] == start:
             last += 1
         read = shown.text[at:last]
-        # a sign that stands for a whole phrase would make a text many times as long
-        if end - start == 1 and (text[start] in known or len(read) > MOST_LETTERS):
+        if end - start == 1 and text[start] in known:
             read = text[start]
         parts.append(read)
         starts.extend([start] * len(read))

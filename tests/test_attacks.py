@@ -104,6 +104,6 @@ def test_a_policy_is_scored_by_what_it_costs() -> None:
 @pytest.mark.parametrize("text", ["@" * 200_000, "a@" * 100_000, "a" * 200_000, "@." * 100_000])
 def test_runs_without_end_are_attacked_in_linear_time(text: str) -> None:
     """A run of letters or signs without an end costs as much as its length."""
-    started = time.perf_counter()
+    started = time.process_time()
     ATTACKS["leet"](text, random.Random(1), [])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

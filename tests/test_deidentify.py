@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.deidentify import FORMATS, Deidentifying
+from pipelines.placeholders import without_placeholders
 from suites.types import Deidentify, DeidentifyMode, Finding
 
 PLAN = Deidentify(task="identity", dates=("DATE",), ages=("AGE_OVER_89",))
@@ -111,3 +112,15 @@ def test_metadata_stay_only_where_they_are_named() -> None:
     meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None})
     assert meta == {"kind": "note", "patient": how.pseudonym("patient", "Patient/17")}
     assert how.pseudonym("patient", "Patient/18") != meta["patient"] != "Patient/17"
+
+
+@pytest.mark.parametrize("mode", ["label", "hash"])
+def test_what_is_hidden_is_found_no_more(mode: DeidentifyMode) -> None:
+    """A placeholder that looks like a name is none; a name beside one still is, and so is a finding of another task."""
+    text = made(mode) + " [LABEL] [NAME] Lee"
+    start, end = text.index("["), text.index("]") + 1
+    last = text.rindex("[")
+    beside = [Finding("identity", "NAME", 0.9, last, len(text)), Finding("problems", "PROBLEM", 0.9, start, end)]
+    beside.append(Finding("identity", "NAME", 0.9, text.index("[LABEL]"), text.index("[LABEL]") + 7))
+    inside = [Finding("identity", "NAME", 0.9, start, end), Finding("identity", "ID", 0.9, start + 1, end - 1)]
+    assert without_placeholders(text, [*inside, *beside], "identity", ["NAME", "DATE"]) == beside

@@ -60,10 +60,10 @@ def test_an_expression_that_cannot_be_used_is_named(tmp_path: Path, expression: 
 
 def test_expressions_that_look_ahead_again_and_again_are_stopped() -> None:
     """An expression that reads on to the end of the line from each of its matches is given up in bounded time, and the rule is named."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(RuleBudget, match="rule 'r0' was stopped"):
         list(made(r"a(?:.*b)?").matches("a" * 1_000_000, Budget(1)))
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_finding_goes_on_to_the_next(tmp_path: Path) -> None:

@@ -91,9 +91,9 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_texts_are_read_in_bounded_time(rules: Rules, text: str) -> None:
     """Each takes under ten seconds, most of them a tenth of one; where a step of the way is quadratic in the text, it takes many times that."""
-    started = time.perf_counter()
+    started = time.process_time()
     rules.read(text)
-    assert time.perf_counter() - started < 10.0
+    assert time.process_time() - started < 10.0
 
 
 def test_of_many_overlapping_findings_the_longest_stay(rules: Rules) -> None:
@@ -241,10 +241,10 @@ def matches(pattern: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
 def test_an_expression_takes_time_linear_in_the_word() -> None:
     """An expression on which a backtracking engine doubles its time with each letter is answered at once."""
     word = "a" * (MAX_RUN - 2)
-    started = time.perf_counter()
+    started = time.process_time()
     assert matches([{"TEXT": {"REGEX": "^(a+)+$"}}], f"{word}! {word}") == [(0, 1), (2, 3)]
     assert matches([{"LOWER": {"REGEX": {"IN": ["^(a+)+$", "^(a|a)*b$"]}}, "IS_ASCII": True}], f"{word}c {word}b") == [(1, 2)]
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_repeats_after_repeats_take_no_more_time() -> None:
@@ -256,11 +256,11 @@ def test_repeats_after_repeats_take_no_more_time() -> None:
 @pytest.mark.parametrize("pattern", [[{"OP": "+"}], [{"IS_ALPHA": True, "OP": "*"}] * 3, [{}, {"OP": "*"}, {"LOWER": "never"}], [{"OP": "{1,200}"}]])
 def test_a_rule_over_its_budget_is_stopped(pattern: list[dict[str, Any]]) -> None:
     """A rule that matches everything is stopped in bounded time, by an error that names it and no word of the text."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(RuleBudget, match="rule 'c' was stopped: on 20001 words") as caught:
         matches(pattern, "secret " * 20_000 + "never")
     assert "secret" not in str(caught.value)
-    assert time.perf_counter() - started < 10.0
+    assert time.process_time() - started < 10.0
 
 
 def test_a_document_over_the_budget_fails_and_no_other(toy_pack: Pack, toy_student: tuple[Path, Student], tmp_path: Path) -> None:

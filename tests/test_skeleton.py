@@ -174,7 +174,7 @@ def test_signals_lie_in_the_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["p\u200bа" * 60_000, "a" + "\u0301\u0316" * 100_000, "а" * 200_000, "аb" * 100_000, "\u202ea" * 100_000, "раураl\n" * 20_000])
 def test_hostile_texts_take_bounded_time(text: str) -> None:
     """Skeleton and signals of long hostile texts take seconds at most; a quadratic step would take minutes."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert isinstance(signals(text), Signals)
     assert len(skeleton(text).text) <= len(text)
-    assert time.perf_counter() - started < 10.0
+    assert time.process_time() - started < 10.0

@@ -83,8 +83,8 @@ def test_no_text_becomes_many_times_as_long() -> None:
 
 @pytest.mark.parametrize("piece", ["a1", "a@", "$$", "1!", "p4ssw0rd", "а", "\ufdfa"])
 def test_hostile_texts_take_linear_time(piece: str) -> None:
-    """Hundreds of thousands of signs are read in well under a second."""
+    """Hundreds of thousands of signs are read in well under a second of a processor."""
     text = piece * (300_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     view(text, WORDS)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0

@@ -75,6 +75,11 @@ AGES = {
     "91 y/o F from home.": 91.0,
     "Pt is a 96M.": 96.0,
     "(98F) admitted.": 98.0,
+    "Aged ninety-five, and well.": 95.0,
+    "She turned 101 in May.": 101.0,
+    "Turning ninety next week.": 90.0,
+    "He is 95.": 95.0,
+    "His 95th birthday was quiet.": 95.0,
     "A centenarian.": None,
     "In her nineties.": None,
 }
@@ -289,6 +294,14 @@ def test_a_document_tells_the_order_of_its_dates() -> None:
 def test_ages_over_89_are_found_with_their_number(text: str, number: float | None) -> None:
     """An age over 89 is found, in figures or words; its number is given where one is told."""
     assert [f.number for f in identity(text) if f.label == "AGE_OVER_89"] == [number]
+
+
+@pytest.mark.parametrize(
+    "text", ["He is 95% saturated.", "He was 95 kg.", "She is 98.6 today.", "Turned 90 degrees.", "Pt is 94 on room air.", "Aged ninety percent."]
+)
+def test_other_figures_are_no_ages(text: str) -> None:
+    """Saturations, weights, temperatures and angles stay."""
+    assert [f for f in identity(text) if f.label == "AGE_OVER_89"] == []
 
 
 @pytest.mark.parametrize(
