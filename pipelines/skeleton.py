@@ -6,7 +6,8 @@ back to the original. Rules are matched on both. It follows Unicode's skeleton (
 - Invisible characters (Default_Ignorable_Code_Point, bidi controls among them) are dropped, but not where writing needs them: joiners
   inside Indic, Arabic and other joining scripts, emoji sequences, variants of ideographs.
 - The rest is put into NFKC. What would then say something else stays: raised and lowered digits (ten squared is not 102), fractions,
-  spacing accents, signs that become several signs (the ellipsis) or a whole phrase (a text of these would become many times as long). Decimal digits of all scripts become 0 to 9, as their value says.
+  spacing accents, signs that become several signs (the ellipsis). So does a sign for a whole phrase: a text of these would become many
+  times as long. Decimal digits of all scripts become 0 to 9, as their value says.
 - Latin letters drawn like a to z (IPA, small capitals) become these. Letters of other scripts do so only inside words that deceive
   (mixed-script and whole-script confusables). A word mixes scripts to deceive where all its foreign letters look Latin, or where it goes
   from one script to the other and back; a Latin word with a Russian ending, TNF-alpha in one word, or micrograms do not. A word of two
