@@ -17,8 +17,8 @@ from pipelines.engines import Name, make_engine
 from pipelines.following import following, paged
 from pipelines.heads import Head
 from pipelines.joined import joined
-from pipelines.placeholders import without_placeholders
 from pipelines.panel import NOTHING, Answered, Asked, Given, Panel
+from pipelines.placeholders import without_placeholders
 from pipelines.rule_walk import RuleBudget
 from pipelines.rules import Ruled, Rules
 from pipelines.student import Student, check_fits

@@ -33,7 +33,7 @@ _NEVER_ASKED = re.compile(
 # directly before the words: what they ask for is not to be done, or not now
 _NEGATED = re.compile(
     r"(?i)(?:n['’]t|\b(?:never|not|dont|without|nobody|no need|nothing|need not|no longer|unable to|failed to|rather than|instead of|already)\b)"
-    r"(?: [\w’'-]+){0,3} ?$"
+    r"(?: [\w’'-]+){0,3} ?$|\bno $"
 )
 # what has been done, or what others will do, is not asked of the reader
 _DONE = re.compile(r"(?i)\b(?:was|were|have|has|had|been|is) $")

@@ -28,6 +28,8 @@ POSITIVE = {
         "The fee of EUR 2,618.00 must be transferred.",
         "Please release the payment of USD 14,900.",
         "Move your savings to the safe account.",
+        "From today all invoices are to be paid to IBAN DE89 3704 0044 0532 0130 00.",
+        "The rent must be transferred to our new account.",
     ],
     "URGENCY": [
         "Act now.",
@@ -69,6 +71,9 @@ POSITIVE = {
         "Please change our account to LU28 0019 4006 4475 0000.",
         "Redirect all future payments to our new account.",
         "I recently switched banks.",
+        "Please note that our bank details have changed.",
+        "Our IBAN has been updated.",
+        "My account number is changing.",
     ],
     "SECRECY": ["Keep this between us.", "Do not tell anyone.", "Please treat this as confidential.", "Don't tell mum.", "Do not mention it to Stefan."],
     "CRYPTO_INVESTMENT": [
@@ -131,6 +136,8 @@ HARD_NEGATIVE = [
     ("THREAT", "The lower courts will be closed while the crane is there."),
     ("REMOTE_ACCESS", "Never install AnyDesk for a caller."),
     ("BANK_DETAIL_CHANGE", "Our bank details have not changed."),
+    ("BANK_DETAIL_CHANGE", "Our bank has never changed its opening hours."),
+    ("PAYMENT_REQUEST", "No invoice has to be paid to our account today."),
     ("SECRECY", "Never share this code with anyone, not even our staff."),
     ("SECRECY", "All information given is kept strictly confidential."),
     ("CRYPTO_INVESTMENT", "Bitcoin fell by 3% today."),
