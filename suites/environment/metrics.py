@@ -8,8 +8,10 @@ from functools import lru_cache
 from .units import Unit
 
 KEPT = 1024  # labels that are remembered: the cells of a row ask for the same one
-# `Scope 1`, `Scopes 1, 2 and 3`, `Scope 1+2`, `Scope 1 and Scope 2`
-SCOPES = r"[Ss](?:cope|COPE)[sS]?[ \u00a0-]?[123]\b(?:\s?(?:,|and|&|\+|-|–|/|to|plus|, and)\s?(?:[Ss](?:cope|COPE)[sS]? ?)?[123]\b(?![.,]?\d)){0,2}"
+# `Scope 1`, `Scopes 1, 2 and 3`, `Scope 1+2`, `Scope 1 and Scope 2`, `Scope 1, 2 (market-based) and 3`
+_WORD = r"[Ss](?:cope|COPE)[sS]?"
+_JOINED = r"\s?(?:,|and|&|\+|-|–|/|to|plus|, and)\s?"
+SCOPES = rf"{_WORD}[ \u00a0-]?[123]\b(?:(?: \((?:[Ll]ocation|[Mm]arket)[- ]based\))?{_JOINED}(?:{_WORD} ?)?[123]\b(?![.,]?\d)){{0,2}}"
 _SCOPES = re.compile(SCOPES)
 _LOCATION = re.compile(r"(?i)\blocation(?:[- ]based)?\b")
 _MARKET = re.compile(r"(?i)\bmarket(?:[- ]based)?\b")

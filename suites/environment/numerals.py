@@ -13,6 +13,7 @@ WRITTEN = r"(?:\d{1,3}(?:[ \u00a0\u202f\u2009'’]\d{3}){1,4}(?![\d'’])(?:[.,]
 NUMERAL = re.compile(rf"(?<![\w.,]){WRITTEN}(?![\d])")
 _GROUPS = re.compile(r"[ \u00a0\u202f\u2009'’]")
 _OF_THREE = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*")
+_DOUBTFUL = re.compile(r"[1-9]\d{0,2}([.,])\d{3}")
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
 _ONES = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
 _TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
@@ -50,9 +51,11 @@ def _decimal_mark(digits: str, convention: Convention, *, grouped: bool) -> str 
 
 
 def convention_of(text: str) -> Convention | None:
-    """How a text writes decimals: `mixed` where it does both, None where no number tells."""
-    seen = {told for match in NUMERAL.finditer(text) if (told := _told(match.group()))}
-    return "mixed" if len(seen) == 2 else seen.pop() if seen else None
+    """How a text writes decimals: `mixed` where it does both, or has `1.234` and `1,234` and nothing that tells; None where no number tells."""
+    numbers = [match.group() for match in NUMERAL.finditer(text)]
+    seen = {told for number in numbers if (told := _told(number))}
+    marks = {match[1] for number in numbers if not seen and (match := _DOUBTFUL.fullmatch(number))}
+    return "mixed" if len(seen) == 2 or len(marks) == 2 else seen.pop() if seen else None
 
 
 def _told(written: str) -> Decimal | None:

@@ -46,7 +46,7 @@ _WAS = (
     r"(?: by ɋ(?:,? or ɋ,?)?)? to|(?:we )?put at)"
 )
 _OF_WHOM = r"(?: (?:of|from|by|at|across) (?!an? )[^.;:ɋɏ]{2,50}?)?"
-_IN_YEAR = r"(?:,? (?:in|for|during) (?:the (?:financial |fiscal |calendar )?year )?ɏ,?)?"
+_IN_YEAR = r"(?:,? (?:in|for|during|of) (?:the (?:financial |fiscal |calendar )?year )?ɏ,?)?"
 # between a metric and its number
 _QUALIFIED = r"\)?(?: emissions)?(?: ?\([^()ɋ]{1,40}\))?(?: emissions)?"
 _SAID = re.compile(

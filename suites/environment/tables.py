@@ -1,4 +1,4 @@
-"""Tables of a text: rows are lines whose cells stand between ` | `, the header first; a caption may stand above."""
+"""Tables of a text: rows are lines whose cells stand between ` | `, the header first; a caption may stand above. So are those of Markdown."""
 
 from __future__ import annotations
 
@@ -108,6 +108,17 @@ class Line:
     def is_row(self) -> bool:
         return "|" in self.text
 
+    @property
+    def is_rule(self) -> bool:
+        """Whether it only parts header and rows, as in Markdown: `|---|:--:|`."""
+        return "-" in self.text and set(self.text) <= set("|-: \t")
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether a bar stands at either end, as in Markdown."""
+        outer = self.text.strip()
+        return outer.startswith("|") and outer.endswith("|")
+
 
 def lines_of(text: str) -> list[list[Line]]:
     """The lines by page."""
@@ -130,15 +141,15 @@ def tables_of(lines: list[Line]) -> Iterator[Table]:
         at = max(end, at + 1)
 
 
-def cells_of(line: Line) -> tuple[Cell, ...]:
-    """The cells of a row, empty ones among them."""
+def cells_of(line: Line, *, is_markdown: bool = False) -> tuple[Cell, ...]:
+    """The cells of a row, empty ones among them; the outer bars of Markdown make none."""
     cells, at = [], line.start
     for part in line.text.split("|", MAX_CELLS):
         stripped = part.strip()
         start = at + len(part) - len(part.lstrip()) if stripped else at
         cells.append(Cell(start, start + len(stripped), stripped))
         at += len(part) + 1
-    return tuple(cells)
+    return tuple(cells[1:-1]) if is_markdown else tuple(cells)
 
 
 def _caption(lines: list[Line], at: int) -> tuple[str, ...]:
@@ -154,8 +165,9 @@ def _tables(caption: tuple[str, ...], lines: list[Line]) -> Iterator[Table]:
     """One table, or several where a header stands in the midst of the rows."""
     text = "\n".join(line.text for line in lines)
     table, section = Table(caption, text=text), ""
-    for number, line in enumerate(lines):
-        cells = cells_of(line)
+    is_markdown = all(line.is_barred for line in lines)
+    for number, line in enumerate(line for line in lines if not line.is_rule):
+        cells = cells_of(line, is_markdown=is_markdown)
         if _is_header(cells, table, first=number == 0):
             if table.rows:
                 yield table

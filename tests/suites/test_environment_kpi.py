@@ -43,6 +43,11 @@ SENTENCES: dict[str, list[tuple[str, float | None, str | None]]] = {
         ("SCOPE1_EMISSIONS", 31_000, "2023"),
         ("SCOPE2_EMISSIONS", 45_500, "2023"),
     ],
+    "In 2022 our Scope 1, 2 (market-based) and 3 emissions were 1.2 MtCO2e.": [("SCOPE123_EMISSIONS", 1.2e6, "2022")],
+    "Scope 1, 2 (location-based), and 3 emissions: 4,500 tCO2e (2022)": [("SCOPE123_EMISSIONS", 4_500, "2022")],
+    "Scope 3 emissions of 2022 amounted to 45,000 tCO2e.": [("SCOPE3_EMISSIONS", 45_000, "2022")],
+    # without a number that tells which mark is the decimal one, neither is guessed
+    "Scope 1 emissions were 1.234 tCO2e in 2021 and 1,234 tCO2e in 2022.": [],
     # the year before has its own year or is no figure
     "Scope 1 emissions were 412 tCO2e in 2023, down from 431 tCO2e in 2022.": [("SCOPE1_EMISSIONS", 412, "2023"), ("SCOPE1_EMISSIONS", 431, "2022")],
     "Scope 1 emissions were 412 tCO2e in 2023 (2022: 431 tCO2e).": [("SCOPE1_EMISSIONS", 412, "2023"), ("SCOPE1_EMISSIONS", 431, "2022")],
@@ -139,6 +144,18 @@ TABLES: dict[str, tuple[str, list[tuple[str, float, str | None]]]] = {
     "unit in the caption": (
         "Table 7: Emissions (ktCO2e)\n | 2023 | 2022\nScope 1 | 48.2 | 50.9",
         [("SCOPE1_EMISSIONS", 48_200, "2023"), ("SCOPE1_EMISSIONS", 50_900, "2022")],
+    ),
+    "Markdown": (
+        "| GHG (tCO2e) | 2021 | 2022 |\n|:---|---:|---:|\n| Scope 1 | 1,100 | 900 |",
+        [("SCOPE1_EMISSIONS", 1_100, "2021"), ("SCOPE1_EMISSIONS", 900, "2022")],
+    ),
+    "scopes by one method": (
+        "GHG (tCO2e) | 2022\nScope 1, 2 (market-based) and 3 | 4,400\nScope 1 | 900",
+        [("SCOPE123_EMISSIONS", 4_400, "2022"), ("SCOPE1_EMISSIONS", 900, "2022")],
+    ),
+    "two ways of writing": (
+        "GHG (tCO2e) | 2021 | 2022\nScope 1 | 1.100 | 1,900\nScope 2 | 12,5 | 13.5",
+        [("SCOPE2_EMISSIONS", 12.5, "2021"), ("SCOPE2_EMISSIONS", 13.5, "2022")],
     ),
     "unit in a column": ("Item | Unit | FY23\nTotal energy consumption | TJ | 36", [("ENERGY_USE", 10_000, "2023")]),
     "unit in the label": ("Item | 2023\nWater withdrawal (million m3) | 17.2", [("WATER_WITHDRAWAL", 17.2e6, "2023")]),

@@ -269,7 +269,8 @@ def test_a_text_tells_how_it_writes_decimals() -> None:
     assert convention_of("1,234.5 and 12.5 %") == "dot"
     assert convention_of("1.234,5 and 12,5 %") == "comma"
     assert convention_of("1 234,5") == "comma"
-    assert convention_of("1,234 and 5 and 1.234") is None
+    assert convention_of("1,234 and 5 and 2,500") is None
+    assert convention_of("1,234 and 5 and 1.234") == "mixed"
     assert convention_of("12.5 and 12,5") == "mixed"
 
 
