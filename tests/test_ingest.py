@@ -243,6 +243,13 @@ def test_quoted_newlines(tmp_path: Path) -> None:
     assert the_document(rows_in(written(tmp_path, "b.csv", f'text\n"{long}"\n'), 10_000)).text == long
 
 
+def test_semicolons_part_the_fields_where_the_header_says_so(tmp_path: Path) -> None:
+    """A CSV file as spreadsheets of many countries write it: commas in its texts part nothing; a header of both keeps the comma."""
+    document = the_document(rows_in(written(tmp_path, "a.csv", 'id;"text";site\r\nk;one, two, three;"a;b"\r\n')))
+    assert (document.key, document.text, document.meta["site"]) == ("k", "one, two, three", "a;b")
+    assert the_document(rows_in(written(tmp_path, "b.csv", "id,text,a;b\nk,one;two,3\n"))).text == "one;two"
+
+
 def test_csv_field_over_the_default_limit(tmp_path: Path) -> None:
     """A CSV field longer than Python's own limit of 131,072 characters is read."""
     assert len(the_document(rows_in(written(tmp_path, "a.csv", "text\n" + "x" * 200_000), 300_000)).text) == 200_000

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from suites.errors import unknown
 from suites.types import Document
@@ -21,6 +22,7 @@ MAX_DOCUMENTS = 1_000
 MAX_BYTES = 16 << 20
 # what an error may name of a request: a key that is none of ours may be somebody's text
 PLACES = frozenset({"body", "query", "documents", "text", "id", "pack"})
+CODES = {401: "no_token", 404: "not_found", 405: "wrong_method", 422: "bad_request"}
 # a request whose texts are longer together is read on a thread of its own: the loop answers others meanwhile
 SHORT_CHARS = 5_000
 
@@ -121,11 +123,20 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
 
     @made.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        if "json" not in request.headers.get("content-type", ""):
+            message = "Send JSON, and say so in the header: Content-Type: application/json."
+            return JSONResponse({"error": {"code": "no_json", "message": message}}, 415)
         # the library's own answer repeats what was sent
         problems = [{"where": ".".join(str(part) for part in e["loc"] if part in PLACES or isinstance(part, int)), "what": e["msg"]} for e in error.errors()]
         return JSONResponse(
             {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /openapi.json.", "problems": problems}}, 422
         )
+
+    @made.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        told = {404: "There is no such page; see /openapi.json.", 405: "This page has another method; see /openapi.json."}
+        message = error.detail if isinstance(error, HTTPException) else told.get(error.status_code, error.detail)
+        return JSONResponse({"error": {"code": CODES.get(error.status_code, "error"), "message": message}}, error.status_code, error.headers)
 
     return made
 

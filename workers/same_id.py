@@ -1,4 +1,4 @@
-"""Rows whose id is stored already, with another text: refused where `[ingest] same_id` is "reject"."""
+"""Rows whose id is stored already, with another text: refused where `[ingest] same_id` is "reject", counted where texts lose their identifiers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ def without_conflicts(
     `digests`: a text's `documents.content_sha256`, in each form it may be stored in. Two submits at once that bring one new id
     may both store it.
     """
-    stored: dict[str, set[str]] = {}
-    keys = listed(row.key for _, row in batch if isinstance(row, Incoming))
-    for key, digest in connection.execute(_STORED, {"pack": pack, "keys": keys}):
-        stored.setdefault(key, set()).add(digest)
+    stored = _stored(connection, pack, batch)
     told: list[tuple[Of, Incoming | Reject | None]] = []
     for source, row in batch:
         if isinstance(row, Incoming):
@@ -37,6 +34,24 @@ def without_conflicts(
         else:
             told.append((source, row))
     return told
+
+
+def n_beside_others(
+    connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]], digests: Callable[[str], Iterable[str]]
+) -> int:
+    """How many ids of a chunk hold other texts alone: of a de-identified one, perhaps its original."""
+    stored = _stored(connection, pack, batch)
+    rows = [row for _, row in batch if isinstance(row, Incoming) and row.key in stored]
+    return len({row.key for row in rows if stored[row.key].isdisjoint(digests(row.text))})
+
+
+def _stored(connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]]) -> dict[str, set[str]]:
+    """The digests of the texts that are stored under the chunk's ids."""
+    stored: dict[str, set[str]] = {}
+    keys = listed(row.key for _, row in batch if isinstance(row, Incoming))
+    for key, digest in connection.execute(_STORED, {"pack": pack, "keys": keys}):
+        stored.setdefault(key, set()).add(digest)
+    return stored
 
 
 def _conflict(place: str) -> Reject:

@@ -23,7 +23,7 @@ from workers.keys import Keys, Sealing
 from workers.pressure import NO_PRESSURE, Pressure
 from workers.queue import lock_job, waiting_state
 from workers.reject_rate import RejectRate
-from workers.same_id import without_conflicts
+from workers.same_id import n_beside_others, without_conflicts
 from workers.store import Store, insert_new
 from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
@@ -67,7 +67,8 @@ class Submitted:
     """What one submit did. seen = accepted + duplicate + rejected.
 
     `failed_before` of the duplicates could not be read by this student (`retry` their job), and
-    `waiting_elsewhere` wait in this or another job.
+    `waiting_elsewhere` wait in this or another job. `beside_others` of the de-identified ones have
+    ids under which another text is stored: it may be the original.
     """
 
     job_id: int
@@ -78,6 +79,7 @@ class Submitted:
     rejected: int = 0
     failed_before: int = 0
     waiting_elsewhere: int = 0
+    beside_others: int = 0
     by_code: dict[str, int] = field(default_factory=dict)
 
 
@@ -136,6 +138,8 @@ def submit(
             share(connection)
             _require_open(connection, done.job_id)
             sealing = keys.sealing(connection, done.job_id)
+            if deidentifier:
+                done.beside_others += n_beside_others(connection, pack.name, batch, sealing.digests)
             if same_id == "reject":
                 batch = without_conflicts(connection, pack.name, batch, sealing.digests)
             _store_chunk(connection, pack.name, student_id, done, source_ids, _without_erased(connection, sealing, pack.name, batch, allow_erased), sealing)

@@ -57,6 +57,18 @@ def test_nothing_of_an_identifier_is_stored(home: Settings, tmp_path: Path) -> N
     assert "hash" in json.dumps(acts)
 
 
+def test_originals_in_the_store_are_told(home: Settings, tmp_path: Path) -> None:
+    """Submitted as they are and then without identifiers, documents lie side by side under their ids: that is said; twice the same is not."""
+    path = notices(tmp_path / "docs.jsonl")
+    manage("migrate", home=home)
+    manage("submit", "toy", str(path), "--job", "raw", home=home)
+    done = manage("submit", "toy", str(path), "--deidentify", "label", home=home)
+    assert "2 de-identified ones have ids under which other texts are stored" in done.stderr
+    assert "purge --job" in done.stderr
+    again = manage_json("submit", "toy", str(path), "--deidentify", "label", home=home)
+    assert (again["duplicate"], again["beside_others"]) == (4, 0)
+
+
 def test_the_verb_writes_what_would_be_stored(home: Settings, tmp_path: Path) -> None:
     """`deidentify` gives JSON lines without identifiers; with one key file two runs make the same pseudonyms, without it they do not."""
     path = notices(tmp_path / "docs.jsonl")

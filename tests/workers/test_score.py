@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -140,6 +141,49 @@ def test_serve_beyond_this_machine_wants_a_token(home: Settings) -> None:
     """Listening on another address without a token is refused with the remedy."""
     done = manage("serve", "toy", "--host", "0.0.0.0", home=home, check=False)
     assert (done.returncode, "STILLHOUSE_SCORE__TOKEN" in done.stderr) == (2, True)
+
+
+@pytest.mark.anyio
+async def test_every_refusal_has_one_form(home: Settings) -> None:
+    """A wrong page, method, token, pack or kind of body is told by code and remedy, and never repeats what was sent."""
+    made = app({"toy": Scorer.of(home, "toy")}, "s3cret")
+    allowed = {"Authorization": "Bearer s3cret"}
+    asked = {
+        ("GET", "/nowhere", b"", "application/json"): (404, "not_found"),
+        ("GET", "/score", b"", "application/json"): (405, "wrong_method"),
+        ("POST", "/score", b'{"text": "QRX123"}', "text/plain"): (415, "no_json"),
+        ("POST", "/score", b'{"text": "QRX123"}', ""): (415, "no_json"),
+        ("POST", "/score", b'{"QRX123": 1}', "application/json"): (422, "bad_request"),
+        ("POST", "/score?pack=toyy", b'{"text": "QRX123"}', "application/json"): (404, "not_found"),
+    }
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://x") as client:
+        answers = {key: await client.request(key[0], key[1], content=key[2], headers=allowed | ({"Content-Type": key[3]} if key[3] else {})) for key in asked}
+        without = await client.post("/score", json={"text": "QRX123"})
+    assert {key: (a.status_code, a.json()["error"]["code"]) for key, a in answers.items()} == asked
+    assert (without.status_code, without.json()["error"]["code"], without.headers["www-authenticate"]) == (401, "no_token", "Bearer")
+    assert not any("QRX123" in a.text for a in answers.values())
+
+
+def test_a_taken_port_is_told(home: Settings, served: tuple[str, subprocess.Popen[str]]) -> None:
+    """A second server on one port ends at once, with the remedy; the first goes on."""
+    url, _ = served
+    done = manage("serve", "toy", "--port", url.rpartition(":")[2], home=home, check=False)
+    assert (done.returncode, "--port" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_ctrl_c_ends_a_server(served: tuple[str, subprocess.Popen[str]]) -> None:
+    """It stops by itself, without an error."""
+    _, process = served
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert "Traceback" not in process.communicate()[0]
+
+
+def test_an_empty_text_is_no_text(home: Settings) -> None:
+    """`score` says so, instead of reading nothing."""
+    done = manage("score", "toy", " ", home=home, check=False)
+    assert (done.returncode, "empty" in done.stderr) == (2, True)
 
 
 def test_lines_are_answered_as_they_come(home: Settings, toy_pack: Pack) -> None:

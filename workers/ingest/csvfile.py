@@ -1,4 +1,4 @@
-"""CSV and TSV: a header with `text`, an optional `id`, any other columns as metadata."""
+"""CSV and TSV: a header with `text`, an optional `id`, any other columns as metadata. A CSV file may part its fields by semicolons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import BinaryIO
 
 from workers.ingest.encoding import undecodable
@@ -40,7 +41,10 @@ class _Feed:
         self._label = label
         self._options = options
         self._bound = line_bytes(options.max_chars)
-        self._lines = lines(file, label, self._bound)
+        every = lines(file, label, self._bound)
+        first = list(islice(every, 1))
+        self.header = first[0].data if first and not first[0].is_cut else b""
+        self._lines = chain(first, every)
         self.has_ended = False
         self.begin()
 
@@ -81,8 +85,8 @@ class _Feed:
 
 
 def comma_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
-    """The rows of a CSV file."""
-    return _rows(file, label, ",", options)
+    """The rows of a CSV file: its separator is the semicolon, as some spreadsheets write, where the header holds more of them than commas."""
+    return _rows(file, label, None, options)
 
 
 def tab_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
@@ -90,7 +94,7 @@ def tab_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
     return _rows(file, label, "\t", options)
 
 
-def _rows(file: BinaryIO, label: str, delimiter: str, options: ReadOptions) -> Iterator[Row]:
+def _rows(file: BinaryIO, label: str, delimiter: str | None, options: ReadOptions) -> Iterator[Row]:
     header: list[str] | None = None
     for record in _records(file, label, delimiter, options):
         if isinstance(record, Reject):
@@ -104,11 +108,12 @@ def _rows(file: BinaryIO, label: str, delimiter: str, options: ReadOptions) -> I
             yield record.fault or _row(record, header, f"{label}:{record.line}", options)
 
 
-def _records(file: BinaryIO, label: str, delimiter: str, options: ReadOptions) -> Iterator[_Record | Reject]:
+def _records(file: BinaryIO, label: str, delimiter: str | None, options: ReadOptions) -> Iterator[_Record | Reject]:
     """The records of the file; a broken quote ends it, for no one can say where the next record starts."""
     feed = _Feed(file, label, options)
     _allow_fields_of(line_bytes(options.max_chars))
-    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    by_header = ";" if feed.header.count(b";") > feed.header.count(b",") else ","
+    reader = csv.reader(feed, delimiter=delimiter or by_header, strict=True)
     while True:
         feed.begin()
         try:
@@ -141,7 +146,7 @@ def _bad_header(label: str, header: list[str]) -> Reject | None:
         reason = f"Columns that stand twice in the header: {names(twice, among=header)}."
         return Reject(label, "bad_header", reason, "Give each column a name of its own.")
     if "text" not in header:
-        remedy = "Rename the column that holds the text to 'text' (.csv is separated by commas, .tsv by tabs)."
+        remedy = "Rename the column that holds the text to 'text' (.csv is separated by commas or semicolons, .tsv by tabs)."
         return Reject(label, "no_text", f"The header has no column 'text'. Its columns: {names(header)}.", remedy)
     return None
 

@@ -14,7 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
-from suites.errors import RunError
+from suites.errors import RunError, UsageError
 from workers.settings import Settings
 from workers.show import words
 from workers.threads import one_thread_each
@@ -30,6 +30,8 @@ def run(options: Namespace, settings: Settings) -> object:
     one_thread_each()
     from workers.score import Scorer
 
+    if not all(map(str.strip, options.text)):
+        raise UsageError("A TEXT is empty: give words to read, or none at all to read the lines of stdin.", "empty_text")
     scorer = Scorer.of(settings, options.pack, options.student)
     answers: list[dict[str, object]] = []
     n = n_failed = 0

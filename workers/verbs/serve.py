@@ -10,9 +10,11 @@ example: python manage.py serve finance
 
 from __future__ import annotations
 
+import socket
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 
-from suites.errors import UsageError
+from suites.errors import RunError, UsageError
 from workers.settings import Settings
 from workers.show import words
 from workers.threads import one_thread_each
@@ -34,10 +36,24 @@ def run(options: Namespace, settings: Settings) -> object:
     token = settings.score.token.get_secret_value()
     if not token and options.host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError(f"--host {options.host} can be reached from elsewhere: set a token, STILLHOUSE_SCORE__TOKEN, that requests must bring.", "no_token")
+    # before the students are loaded: who cannot listen need not
+    listening = _listening(options.host, options.port)
     scorers = {name: Scorer.of(settings, name) for name in options.pack}
     for name, scorer in scorers.items():
         words(f"{name}: {scorer.student_id}")
     words(f"http://{options.host}:{options.port}/score (see /openapi.json)")
     # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
-    uvicorn.run(app(scorers, token), host=options.host, port=options.port, access_log=False, log_level="warning")
+    server = uvicorn.Server(uvicorn.Config(app(scorers, token), access_log=False, log_level="warning"))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
     return {"served": list(scorers)}
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises RunError."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RunError(f"Cannot listen on {host}, port {port}: {why}. Choose another --port, or stop what listens there.", "cannot_listen") from None

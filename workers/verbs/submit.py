@@ -103,6 +103,11 @@ def run(options: Namespace, settings: Settings) -> object:
         words(f"  {done.failed_before} of the duplicates failed before; `python manage.py retry JOB` reads them again (see status)")
     if done.waiting_elsewhere:
         words(f"  {done.waiting_elsewhere} of the duplicates wait already, in this or another job")
+    if done.beside_others:
+        words(
+            f"  {done.beside_others} de-identified ones have ids under which other texts are stored, perhaps as they were: "
+            f"see `python manage.py status`, and erase those with `python manage.py purge --job JOB`"
+        )
     if not rung[-1]:
         words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up (those of `worker --poll` find them)")
     data = asdict(done)
