@@ -31,13 +31,15 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PAGE = re.compile(r"#page=\d+\Z")
 # metadata that tell whom a text is about and are worth following: they become pseudonyms
 FOLLOWED = ("patient", "encounter")
+# the day that a document is of
+DATE = "date"
 
 
 @dataclass(frozen=True, slots=True)
 class Deidentifying:
     """How texts lose their identifiers. `key` makes pseudonyms and the days that dates are shifted by: with the same key they are the same.
 
-    Of the metadata the names in `kept` stay as they are and those FOLLOWED become pseudonyms; the rest is left out.
+    Of the metadata the names in `kept` stay as they are and those FOLLOWED become pseudonyms; the rest is left out, but for a date that is shifted.
     """
 
     plan: Deidentify
@@ -55,10 +57,16 @@ class Deidentifying:
                 at = finding.end
         return "".join([*made, text[at:]])
 
-    def meta(self, meta: Mapping[str, object]) -> dict[str, object]:
-        """The metadata that may stay."""
-        followed = {name: self.pseudonym(name, str(meta[name])) for name in FOLLOWED if meta.get(name) is not None}
-        return {name: value for name, value in meta.items() if name in self.kept and name not in followed} | followed
+    def meta(self, meta: Mapping[str, object], patient: str) -> dict[str, object]:
+        """The metadata that may stay. Where dates are shifted, so is the document's own, and it stays."""
+        made = {name: self.pseudonym(name, str(meta[name])) for name in FOLLOWED if meta.get(name) is not None}
+        left_out = set(made)
+        if self.mode == "shift" and DATE in meta:
+            day = str(meta[DATE])[: len("2024-01-31")]
+            moved = _shifted(day, day, self.days(patient))
+            left_out.add(DATE)
+            made |= {} if moved is None else {DATE: moved}
+        return {name: value for name, value in meta.items() if name in self.kept and name not in left_out} | made
 
     def pseudonym(self, label: str, written: str) -> str:
         """The same for the same letters and digits, however they are set."""
@@ -119,4 +127,4 @@ def deidentified(how: Deidentifying, predictor: Predictor, documents: Iterable[D
         document = waiting.popleft()
         patient = document.meta.get("patient")
         patient = _PAGE.sub("", document.id) if patient is None else str(patient)
-        yield reading if reading.failed else Document(document.id, how.text(document.text, reading.findings, patient), how.meta(document.meta))
+        yield reading if reading.failed else Document(document.id, how.text(document.text, reading.findings, patient), how.meta(document.meta, patient))

@@ -109,9 +109,17 @@ def test_overlapping_findings_hide_all_they_cover() -> None:
 def test_metadata_stay_only_where_they_are_named() -> None:
     """Patient and encounter become pseudonyms, names that may stay do, and all else is left out."""
     how = Deidentifying(PLAN, "label", b"k", frozenset({"kind", "patient"}))
-    meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None})
+    meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None, "date": "2024-02-01"}, "p1")
     assert meta == {"kind": "note", "patient": how.pseudonym("patient", "Patient/17")}
     assert how.pseudonym("patient", "Patient/18") != meta["patient"] != "Patient/17"
+
+
+@pytest.mark.parametrize(("written", "moves"), [("2019-03-07", True), ("2019-03-07T08:30:00+01:00", True), ("2019-03", False), ("7 March", False)])
+def test_the_date_of_a_document_moves_with_those_in_its_text(written: str, moves: bool) -> None:
+    """Shifted by its patient's days, to the day; one without a day is left out, even where dates may stay."""
+    how = Deidentifying(PLAN, "shift", b"k", frozenset({"date"}))
+    meta = how.meta({"date": written}, "p1")
+    assert meta == ({"date": (date(2019, 3, 7) - timedelta(days=how.days("p1"))).isoformat()} if moves else {})
 
 
 @pytest.mark.parametrize("mode", ["label", "hash"])

@@ -384,7 +384,7 @@ BAD: list[tuple[str, bytes | str, list[str], str]] = [
     ("a.csv", "", ["empty_file"], "no rows"),
     ("a.csv", "id,body\n1,x\n", ["no_text"], "id, body"),
     ("a.csv", f"1,{SECRET}\n2,x\n", ["no_text"], "2 that do not look like names"),
-    ("a.csv", "id;text\n1;x\n", ["no_text"], "do not look like names"),
+    ("a.csv", "id|text\n1|x\n", ["no_text"], "do not look like names"),
     ("a.csv", "text,text\nx,y\n", ["bad_header"], "text"),
     ("a.csv", f"Smith,Smith,{SECRET}\n", ["bad_header"], "not shown"),
     ("a.csv", CSV + "1,a\n2\n3,b,c\n4,d\n", ["ok", "ragged_row", "ragged_row", "ok"], ""),

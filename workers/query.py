@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pysqlite3.dbapi2 as driver
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
 from suites.errors import StoreError, UsageError
@@ -37,6 +38,8 @@ UNSEEN = re.compile(
     r"|pg_(?:try_)?advisory_\w+|pg_notify|pg_export_snapshot|pg_terminate_backend|pg_cancel_backend|record_audit)\b",
     re.IGNORECASE,
 )
+# what the two databases say of a name that is not there
+_MISSED = re.compile(r"(?:no such (?:column|table): |(?:column|relation) )\"?(?:\w+\.)?(?P<name>\w+)")
 # a statement locks all that it reads, under whatever name, until its transaction ends: the texts, where their
 # long values lie (toast), and the planner's samples of them
 _NAMES = ", ".join(f"'{name}'" for name in FORBIDDEN)
@@ -61,7 +64,7 @@ def reading(url: str, limit_s: float | None = QUERY_S) -> Iterator[Connection]:
             yield connection
             connection.rollback()
     except DBAPIError as error:
-        raise _explained(error, limit_s) from None
+        raise _explained(error, limit_s, store.engine) from None
     finally:
         engine.dispose()
         store.close()
@@ -102,7 +105,7 @@ def _postgresql_reader(engine: Engine, limit_s: float | None) -> Engine:
     return engine
 
 
-def _explained(error: DBAPIError, limit_s: float | None) -> Exception:
+def _explained(error: DBAPIError, limit_s: float | None, engine: Engine) -> Exception:
     """A user's SQL is at fault, so the database's own words help; of other errors only the kind is told."""
     words = str(error.orig).split("\n")[0]
     if type(error.orig).__name__ in ("OperationalError", "DatabaseError") and "unable to open" in words:
@@ -115,7 +118,21 @@ def _explained(error: DBAPIError, limit_s: float | None) -> Exception:
         return UsageError(SEVERAL, "bad_sql")
     if "data-modifying" in words or "prohibited" in words or "not authorized" in words or "read-only" in words or "readonly" in words:
         return UsageError(f"Refused: {words}. `query` only reads, and never the tables {' and '.join(FORBIDDEN)}.", "read_only")
-    return UsageError(f"SQL: {words}. `query` takes one statement that reads; `python manage.py tables` shows what there is to ask.", "bad_sql")
+    near = _nearest(words, engine)
+    return UsageError(f"SQL: {words}.{near} `query` takes one statement that reads; `python manage.py tables` shows what there is to ask.", "bad_sql")
+
+
+def _nearest(words: str, engine: Engine) -> str:
+    """The name of a table, view or column that is near to one that the database misses, in words; "" where there is none."""
+    missed = _MISSED.search(words)
+    if missed is None:
+        return ""
+    inspector = inspect(engine)
+    tables = [name for name in (*inspector.get_view_names(), *inspector.get_table_names()) if name not in FORBIDDEN]
+    is_column = "column" in missed.group()
+    names = {column["name"] for table in tables for column in inspector.get_columns(table)} if is_column else tables
+    near = difflib.get_close_matches(missed["name"].lower(), names, 1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def read_only(url: str, sql: str, limit: int, *, limit_s: float | None = QUERY_S) -> tuple[list[dict[str, object]], bool]:

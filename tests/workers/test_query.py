@@ -57,6 +57,20 @@ def test_results_have_one_row_a_document_and_the_declared_columns(filled: str, t
     assert rows[0]["n_findings"] == len(FINDINGS)
 
 
+@pytest.mark.parametrize(
+    ("sql", "meant"),
+    [("SELECT topik FROM toy_results", "topic"), ("SELECT r.n_finding FROM toy_results r", "n_findings"), ("SELECT 1 FROM toy_result", "toy_results")],
+)
+def test_a_misspelt_name_is_answered_with_the_one_meant(filled: str, sql: str, meant: str) -> None:
+    """On both stores; where nothing is near, nothing is guessed, and the tables of texts are not named."""
+    with pytest.raises(UsageError, match=rf"Did you mean {meant}\?"):
+        read_only(filled, sql, 10)
+    for unlike in ("SELECT zzzzzz FROM toy_results", "SELECT 1 FROM text"):
+        with pytest.raises(UsageError) as refusal:
+            read_only(filled, unlike, 10)
+        assert "texts?" not in str(refusal.value) and "zzz?" not in str(refusal.value)
+
+
 def test_what_a_human_should_look_at_is_shown(filled: str) -> None:
     """Unsure findings are counted in the results and marked in the findings, with 0 and 1 in stores of both kinds."""
     assert read_only(filled, "SELECT document FROM toy_results WHERE n_unsure = 2", 10)[0] == [{"document": "=1+1"}]

@@ -36,12 +36,12 @@ def test_the_environment_overrides_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "environ", "named"),
     [
-        ("[worker]\nchunck = 3", {}, "worker.chunck"),
+        ("[worker]\nchunck = 3", {}, "worker.chunck: .*Did you mean 'chunk'"),
         ("[worker]\nlease_s = -1", {}, "worker.lease_s"),
         ("[nonsense]", {}, "nonsense"),
         ("[worker", {}, "not valid TOML"),
         ("", {"STILLHOUSE_WORKER__CHUNK": "many"}, "worker.chunk"),
-        ("", {"STILLHOUSE_WORKR__CHUNK": "1"}, "workr"),
+        ("", {"STILLHOUSE_WORKR__CHUNK": "1"}, "workr: .*Did you mean 'worker'"),
     ],
 )
 def test_a_bad_setting_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:
