@@ -19,6 +19,8 @@ from suites.samples import SPLITS, split_of
 from suites.types import Example, Finding, Task
 
 MIN_SAMPLES = 20
+# how a card that `new-pack` wrote asks for what only its author knows
+ASKED = "Say here"
 CARD_HEADINGS = ("Intended use", "Out of scope", "Data", "Known failures", "Contact")
 
 
@@ -42,6 +44,13 @@ def check_pack(pack: Pack, trusted: Sequence[str] = (), *, run_hooks: bool = Tru
         problems += _check_all(pack, [example for _, example in numbered])
     problems += _check_hooks(pack, [example for _, example in numbered], trusted) if run_hooks else []
     return problems
+
+
+def to_fill_in(pack: Pack) -> list[str]:
+    """Where the card still asks for something: `card.md:12`."""
+    path = pack.folder / "card.md"
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    return [f"{path.name}:{number}" for number, line in enumerate(lines, start=1) if line.startswith(ASKED)]
 
 
 def _check_card(pack: Pack) -> list[str]:

@@ -275,6 +275,15 @@ def test_any_folder_can_be_checked(home: Any, toy: Path, capsys: pytest.CaptureF
     assert "name: 'toy', expected the folder's, 'tey'." in capsys.readouterr().err
 
 
+def test_what_a_card_still_asks_for_is_told(home: Any, toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A card that `new-pack` wrote keeps the contract; what only its author knows is asked for, with its line."""
+    with (toy / "card.md").open("a", encoding="utf-8") as file:
+        file.write("\nSay here who labelled them.\n")
+    n_lines = len((toy / "card.md").read_text(encoding="utf-8").splitlines())
+    assert main(["check", str(toy)]) == 0
+    assert f"still to be filled in before others use it: card.md:{n_lines}\n" in capsys.readouterr().err
+
+
 def test_a_broken_pack_is_checked_by_name_or_path(home: Any, toy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest that cannot be read is told line by line, whether the pack is called by name, by path, or not at all."""
     torn = toy.rename(toy.parent / "torn")

@@ -52,7 +52,7 @@ VERBS = {
     "roles": "make, show and check the roles of a PostgreSQL store",
     "doctor": "check this machine, the settings, the store and the broker",
     "bench": "measure this machine: our student beside other systems, in one table",
-    "demo": "the whole story on this machine in about two minutes",
+    "demo": "the whole story on this machine in two to six minutes",
 }
 
 EPILOG = """first steps:

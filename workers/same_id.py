@@ -36,9 +36,7 @@ def without_conflicts(
     return told
 
 
-def n_beside_others(
-    connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]], digests: Callable[[str], Iterable[str]]
-) -> int:
+def n_beside_others(connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]], digests: Callable[[str], Iterable[str]]) -> int:
     """How many ids of a chunk hold other texts alone: of a de-identified one, perhaps its original."""
     stored = _stored(connection, pack, batch)
     rows = [row for _, row in batch if isinstance(row, Incoming) and row.key in stored]

@@ -35,6 +35,11 @@ def line(*cells: object) -> None:
     print("\t".join(str(cell).translate(_CONTROLS | {9: "·", 10: "·"}) for cell in cells))
 
 
+def n_of(n: int, noun: str) -> str:
+    """`1 document`, `2 documents`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def table(rows: Sequence[Mapping[str, object]], *, title: str | None = None, columns: Sequence[str] | None = None) -> None:
     """Rows as a table on stdout; nothing but a note on stderr when there are none."""
     if not rows:

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 
 from workers.arguments import add_job
 from workers.settings import Settings
-from workers.show import words
+from workers.show import n_of, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,5 +23,5 @@ def run(options: Namespace, settings: Settings) -> object:
     from workers.queue import cancel
 
     job_id, n = change_job(settings, options.job, "cancel", cancel, running=True)
-    words(f"Job {job_id} is cancelled; {n} documents were given up.")
+    words(f"Job {job_id} is cancelled; {n_of(n, 'document')} given up.")
     return {"job_id": job_id, "n_documents": n}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from suites.check import check_pack
+from suites.check import check_pack, to_fill_in
 from suites.discover import Pack, discover, read_manifest
 from suites.errors import PackError, unknown
 from suites.manifest_faults import manifest_faults
@@ -78,11 +78,19 @@ def _of_folder(folder: Path, packs: list[Pack], settings: Settings) -> dict[str,
     if (folder / "hooks.py").exists():
         words(f"{folder / 'hooks.py'}: not run, for the folder is none of suites/ and [packs] folders. Put it there to have its hooks checked.")
     found = [] if pack.name == folder.resolve().name else [f"{folder / 'pack.toml'}: name: {pack.name!r}, expected the folder's, {folder.resolve().name!r}."]
+    _remind(pack)
     return {pack.name: [*found, *check_pack(pack, run_hooks=False), *_unusable_rules(pack)]}
 
 
 def _of_pack(pack: Pack, settings: Settings) -> list[str]:
+    _remind(pack)
     return [*check_pack(pack, settings.packs.trust_hooks), *_unusable_rules(pack)]
+
+
+def _remind(pack: Pack) -> None:
+    """A card that still asks is no fault of a pack in the making; who reads it later should find an answer."""
+    if places := to_fill_in(pack):
+        words(f"{pack.name}: still to be filled in before others use it: {', '.join(places)}")
 
 
 def _unusable_rules(pack: Pack) -> list[str]:

@@ -29,7 +29,7 @@ from suites.errors import RunError
 from suites.types import DEIDENTIFY_MODES
 from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import n_of, progress_bar, words
 from workers.threads import one_thread_each
 
 
@@ -79,7 +79,7 @@ def run(options: Namespace, settings: Settings) -> object:
     for reject in rejects[:20]:
         words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
     again = "" if options.key_file or options.mode in ("mask", "label") else " Its secret is gone: another run makes other pseudonyms and shifts (--key-file)."
-    words(f"{n} documents de-identified ({options.mode}) by {student_id}, {len(rejects)} rejected.{again}")
+    words(f"{n_of(n, 'document')} de-identified ({options.mode}) by {student_id}, {len(rejects)} rejected.{again}")
     data = {"student": student_id, "mode": options.mode, "documents": made, "rejects": [asdict(r) for r in rejects]}
     if rejects:
         raise RunError(f"{len(rejects)} rows were rejected; the rest was de-identified.", "some_failed", data)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # enough for answers that make sense; `finetune` takes twice as many
 EPOCHS = 6
 ROWS = 6
+COLUMNS = 8
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -147,4 +148,6 @@ def _show(settings: Settings, pack: Pack) -> None:
 
     columns = ", ".join(["document", *(f'"{c.name}"' for c in pack.manifest.column)])
     rows, _ = read_only(settings.store_url, f"SELECT {columns} FROM {pack.name}_results ORDER BY document", ROWS)
-    table(rows, title=f"{pack.name}_results (the first {len(rows)} rows)")
+    # a screen is not as wide as a table: what is there comes first
+    telling = [name for name in rows[0] if any(row[name] not in (None, 0, "") for row in rows)][:COLUMNS]
+    table(rows, title=f"{pack.name}_results (the first {len(rows)} rows, {len(telling)} of its {len(rows[0])} columns)", columns=telling)

@@ -17,7 +17,7 @@ from pathlib import Path
 from suites.discover import Pack, find_pack
 from suites.errors import UsageError
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import n_of, progress_bar, words
 
 FORMATS = ("parquet", "csv", "jsonl", "fhir", "omop")
 CLINICAL = FORMATS[3:]
@@ -51,7 +51,7 @@ def _view(options: Namespace, settings: Settings, pack: Pack, form: str) -> obje
     _record(settings, pack, {"what": options.what, "file": options.file.name[:200]})
     with progress_bar(quiet=options.json) as on_progress:
         n = export(settings.store_url, pack, options.what, options.file, on_progress, f".{form}" if form else "")
-    words(f"{n} rows in {options.file}")
+    words(f"{n_of(n, 'row')} in {options.file}")
     return {"file": str(options.file), "n_rows": n}
 
 

@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 
 from workers.arguments import add_job
 from workers.settings import Settings
-from workers.show import words
+from workers.show import n_of, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,5 +25,5 @@ def run(options: Namespace, settings: Settings) -> object:
     from workers.queue import pause
 
     job_id, n = change_job(settings, options.job, "pause", pause, running=True)
-    words(f"Job {job_id} is paused; {n} documents wait for: python manage.py resume {job_id}")
+    words(f"Job {job_id} is paused; {n_of(n, 'document')} left for: python manage.py resume {job_id}")
     return {"job_id": job_id, "n_documents": n}

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from workers.arguments import add_job
 from workers.settings import Settings
-from workers.show import words
+from workers.show import n_of, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,5 +24,5 @@ def run(options: Namespace, settings: Settings) -> object:
     job_id, n = change_job(settings, options.job, "resume", resume)
     if n and not ring(job_id):
         words("No broker answers: the documents wait. Start workers with: python manage.py up")
-    words(f"Job {job_id}: {n} documents are read again." if n else f"Job {job_id} has nothing set aside.")
+    words(f"Job {job_id}: {n_of(n, 'document')} to be read again." if n else f"Job {job_id} has nothing set aside.")
     return {"job_id": job_id, "n_documents": n}

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from workers.arguments import add_job
 from workers.settings import Settings
-from workers.show import words
+from workers.show import n_of, words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,5 +24,5 @@ def run(options: Namespace, settings: Settings) -> object:
     job_id, n = change_job(settings, options.job, "retry", retry)
     if n:
         ring(job_id)
-    words(f"{n} documents wait again." if n else "The job has no failed documents.")
+    words(f"{n_of(n, 'document')} to be read again." if n else "The job has no failed documents.")
     return {"job_id": job_id, "n_documents": n}

@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 from suites.errors import RunError, UsageError
 from workers.settings import Settings
-from workers.show import words
+from workers.show import n_of, words
 from workers.threads import one_thread_each
 
 
@@ -46,7 +46,7 @@ def run(options: Namespace, settings: Settings) -> object:
             answers.append(line)
         else:
             print(json.dumps(line, ensure_ascii=False), flush=True)
-    words(f"{n} texts read by {scorer.student_id}, {n_failed} failed.")
+    words(f"{n_of(n, 'text')} read by {scorer.student_id}, {n_failed} failed.")
     if n_failed:
         raise RunError(f"{n_failed} of {n} texts could not be read; the rest was.", "some_failed", answers)
     return answers

@@ -22,7 +22,7 @@ from suites.errors import RunError, UsageError, unknown
 from suites.types import Task
 from workers.arguments import add_common, positive
 from workers.settings import Settings
-from workers.show import line, progress_bar, table, words
+from workers.show import line, n_of, progress_bar, table, words
 from workers.verbs import Part
 
 if TYPE_CHECKING:
@@ -218,6 +218,6 @@ def _tell(comparison: Comparison, stored: int, *, quiet: bool) -> None:
     for unread in comparison.unread[:SHOWN_UNREAD]:
         words(f"not compared: {unread.document}: {unread.student} could not read it: {unread.stage}: {unread.code}")
     n_unread = len({unread.document_id for unread in comparison.unread})
-    words(f"{comparison.n_documents - n_unread} documents compared" + (f"; {n_unread} could not be read." if n_unread else "."))
+    words(f"{n_of(comparison.n_documents - n_unread, 'document')} compared" + (f"; {n_unread} could not be read." if n_unread else "."))
     if comparison.n_documents < stored:
         words(f"(the newest {comparison.n_documents} of {stored} documents; --limit shows more)")

@@ -22,7 +22,7 @@ from suites.errors import DataError, UsageError
 from workers.arguments import positive
 from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import n_of, progress_bar, words
 from workers.threads import one_thread_each
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(options: Namespace, settings: Settings) -> object:
         sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     if options.out:
         n = _write(options.out, pack, predictor_of(settings, pack, student, settings.n_processes), [documents[s.place] for s in chosen])
-        words(f"{n} documents in {options.out}: correct their findings, then add them to {pack.folder / 'samples.jsonl'}.")
+        words(f"{n_of(n, 'document')} in {options.out}: correct their findings, then add them to {pack.folder / 'samples.jsonl'}.")
     words(f"{len(chosen)} of {len(documents)} documents suggested by {student.id}.")
     return lines
 
