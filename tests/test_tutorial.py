@@ -62,27 +62,37 @@ def environment(checkout: Path) -> dict[str, str]:
     return kept | {"PATH": f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
+def typed(commands: str, checkout: Path) -> str:
+    """What the commands say; each must end well."""
+    done = subprocess.run(["sh", "-ec", commands], cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_the_tutorial_runs_as_written(checkout: Path) -> None:
     """Every command of the tutorial ends well, the words and rows it shows are those that come, and it takes far less than an hour."""
-    began, said, running = time.monotonic(), "", None
+    began, said, undo, running = time.monotonic(), "", "", None
     try:
         for language, beside, content in blocks("A fourth pack in under an hour"):
             if language == "text":
                 shows(content, said)
+            elif beside == "undo":
+                undo = content
             elif beside == "second terminal":
                 # it leads a process group of its own and hears Ctrl-C, as a terminal's command does
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 running = subprocess.Popen(["sh", "-ec", f"exec {content}"], cwd=checkout, env=environment(checkout), start_new_session=True)
             else:
-                done = subprocess.run(["sh", "-ec", content], cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=600, check=False)
-                said = done.stdout + done.stderr
-                assert done.returncode == 0, f"{content}\n{said}"
+                said = typed(content, checkout)
                 assert running is None or running.poll() is None, "what runs in the second terminal has ended"
     finally:
         if running is not None:
             running.send_signal(signal.SIGINT)
             assert running.wait(60) in (0, 130)
+    typed(undo, checkout)
+    assert not (checkout / "suites/housing").exists()
+    assert "(no rows)" in typed("python manage.py query 'SELECT document FROM housing_results'", checkout)
     assert rows(said)[0] == ["topic", "letters", "least_sure"]
     assert sum(int(row[1]) for row in rows(said)[1:]) == 12
     assert time.monotonic() - began < 15 * 60
@@ -108,7 +118,7 @@ def test_the_tutorial_has_its_steps() -> None:
     """The blocks are found: a section renamed or a fence changed would run nothing and pass."""
     text = " ".join(content for language, _, content in blocks("A fourth pack in under an hour") if language == "sh")
     verbs = re.findall(r"manage\.py (\S+)", text)
-    assert verbs == ["new-pack", "new-pack", "check", "finetune", "evaluate", "release", "migrate", "up", "submit", "query", "query"]
+    assert verbs == ["new-pack", "new-pack", "check", "finetune", "evaluate", "release", "migrate", "up", "submit", "query", "query", "purge"]
 
 
 def test_what_the_tutorial_reads_is_there() -> None:

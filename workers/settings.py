@@ -194,7 +194,7 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] = os.envi
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            of = Settings.model_fields[str(first["loc"][0])].annotation if len(first["loc"]) > 1 else Settings
+            of: Any = Settings.model_fields[str(first["loc"][0])].annotation if len(first["loc"]) > 1 else Settings
             known = set(getattr(of, "model_fields", ())) - {"home"}
             raise SettingsError(f"Setting {place}: {unknown('setting', str(first['loc'][-1]), known)} See {path} and {PREFIX}* in the environment.") from None
         raise SettingsError(f"Setting {place}: {first['msg']}. See {path} and {PREFIX}* in the environment.") from None
