@@ -75,8 +75,8 @@ def machine() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version(), "measured": time.strftime("%Y-%m-%d")}
 
 
-def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> Any:
-    """The distilled student of this seed on the real sets: made once, then reused until the pack changes.
+def student_of(pack_name: str, data_root: Path, students: Path, seed: int, *, exact: bool = True) -> Any:
+    """The distilled student of this seed on the real sets: made once, then reused until the pack changes; unless `exact`, until its questions do.
 
     After a change of the training code remove the folder by hand.
     """
@@ -90,7 +90,8 @@ def student_of(pack_name: str, data_root: Path, students: Path, seed: int) -> An
     for student_id in student_ids(students, pack_name):
         student = load_student(students / pack_name / student_id)
         birth = student.birth
-        if (birth.seed, birth.pack_digest) == (seed, pack.digest) and birth.teachers and birth.encoder and len(birth.data) > 1:
+        is_of_pack = birth.pack_digest == pack.digest or (not exact and birth.tasks == tuple(pack.student_tasks))
+        if birth.seed == seed and is_of_pack and birth.teachers and birth.encoder and len(birth.data) > 1:
             return student
     say(f"distilling and fine-tuning {pack_name} on {data_root}")
     last = [0.0]

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(PARTS), action="append")
     parser.add_argument("--pack", choices=PACKS, action="append", help="measure this pack alone; the others' rows stay")
     parser.add_argument("--students", type=Path, default=ROOT / "var" / "measure", help="distilled encoders and students are kept and reused here")
+    parser.add_argument("--keep-students", action="store_true", help="reuse students though rules or hooks changed since: what they learned is the same")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--limit", type=int, help="at most so many rows of a source in the parts that train beside `sets`: for a quick try")
     options = parser.parse_args()
@@ -62,12 +63,13 @@ def sets(options: argparse.Namespace) -> dict[str, Any]:
 
     made = {}
     for name in options.pack or PACKS:
-        student = student_of(name, options.data_root, options.students, 1)
+        student = student_of(name, options.data_root, options.students, 1, exact=not options.keep_students)
         chosen = CompareOptions(data_root=options.data_root, speed=False, n_threads=os.cpu_count() or 1)
         evaluation = compare(find_pack(name), student, options.students, chosen, _shown())
         kept = evaluation.model_dump(include={"systems", "policy", "attacked", "forms", "compressed_as", "size"})
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
-        made[name] = {"student": student.id, "data": student.birth.data, "training_s": training["seconds"], **_rounded(kept)}
+        same = student.birth.pack_digest == find_pack(name).digest
+        made[name] = {"student": student.id, "data": student.birth.data, "pack_as_trained": same, "training_s": training["seconds"], **_rounded(kept)}
     return made
 
 
@@ -83,7 +85,7 @@ def comparisons(options: argparse.Namespace) -> dict[str, Any]:
     for name in options.pack or PACKS:
         if name == "finance":
             continue
-        student = student_of(name, options.data_root, options.students, 1)
+        student = student_of(name, options.data_root, options.students, 1, exact=not options.keep_students)
         predictor = make_predictor(find_pack(name), student, n_threads=os.cpu_count() or 1)
         if name == "clinical":
             concepts, marked = gold.concepts(options.data_root, "test"), gold.identifiers(options.data_root, "test")
