@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from pipelines.placeholders import PSEUDONYM_DIGITS, placeholder
+from pipelines.placeholders import digits, placeholder
 from pipelines.predict import Predictor, Reading
 from suites.types import Deidentify, DeidentifyMode, Document, Finding
 
@@ -33,13 +33,16 @@ _PAGE = re.compile(r"#page=\d+\Z")
 FOLLOWED = ("patient", "encounter")
 # the day that a document is of
 DATE = "date"
+# what readers of files note of them, all numbers
+COUNTED = ("truncated", "nul_replaced", "n_pages", "n_pages_without_text", "n_attachments", "n_attachments_unread")
 
 
 @dataclass(frozen=True, slots=True)
 class Deidentifying:
     """How texts lose their identifiers. `key` makes pseudonyms and the days that dates are shifted by: with the same key they are the same.
 
-    Of the metadata the names in `kept` stay as they are and those FOLLOWED become pseudonyms; the rest is left out, but for a date that is shifted.
+    Of the metadata the names in `kept` stay as they are and those FOLLOWED become pseudonyms; the rest is left out, but for a date that
+    is shifted and for what readers of files COUNTED.
     """
 
     plan: Deidentify
@@ -59,23 +62,26 @@ class Deidentifying:
 
     def meta(self, meta: Mapping[str, object], patient: str) -> dict[str, object]:
         """The metadata that may stay. Where dates are shifted, so is the document's own, and it stays."""
-        made = {name: self.pseudonym(name, str(meta[name])) for name in FOLLOWED if meta.get(name) is not None}
-        left_out = set(made)
+        # as they are written: "12-3" and "1-23" are two patients
+        known = {name: str(meta[name]).strip() for name in FOLLOWED if meta.get(name) is not None}
+        made: dict[str, object] = {name: f"{name}-{digits(self._keyed(name, value))}" for name, value in known.items() if value}
+        left_out = {*FOLLOWED}
         if self.mode == "shift" and DATE in meta:
             day = str(meta[DATE])[: len("2024-01-31")]
             moved = _shifted(day, day, self.days(patient))
             left_out.add(DATE)
             made |= {} if moved is None else {DATE: moved}
-        return {name: value for name, value in meta.items() if name in self.kept and name not in left_out} | made
+        kept = {name: value for name, value in meta.items() if name in self.kept and name not in left_out}
+        return kept | {name: value for name, value in meta.items() if name in COUNTED and isinstance(value, int)} | made
 
     def pseudonym(self, label: str, written: str) -> str:
         """The same for the same letters and digits, however they are set."""
         plain = "".join(c for c in unicodedata.normalize("NFKC", written).casefold() if unicodedata.category(c)[0] in "LMNS")
-        return f"{label}-{self._keyed(label, plain)[:PSEUDONYM_DIGITS]}"
+        return f"{label}-{digits(self._keyed(label, plain))}"
 
     def days(self, patient: str) -> int:
         """How many days the dates of a patient are moved back."""
-        return 1 + int(self._keyed("days", self.pseudonym("patient", patient)), 16) % MOST_DAYS
+        return 1 + int(self._keyed("days", patient), 16) % MOST_DAYS
 
     def _in_place_of(self, written: str, finding: Finding, patient: str) -> str:
         if self.mode == "mask":
@@ -125,6 +131,5 @@ def deidentified(how: Deidentifying, predictor: Predictor, documents: Iterable[D
 
     for reading in predictor.predict(passing()):
         document = waiting.popleft()
-        patient = document.meta.get("patient")
-        patient = _PAGE.sub("", document.id) if patient is None else str(patient)
+        patient = str(document.meta.get("patient") or "").strip() or _PAGE.sub("", document.id)
         yield reading if reading.failed else Document(document.id, how.text(document.text, reading.findings, patient), how.meta(document.meta, patient))

@@ -36,7 +36,7 @@ def test_each_mode_leaves_nothing_of_an_identifier() -> None:
 
 def test_pseudonyms_follow_a_name_through_all_documents() -> None:
     """However a name is set it has one pseudonym under one key, another under another; a name and a phone never share one."""
-    name = re.findall(r"\[(NAME-[0-9a-f]{10})\]", made("hash"))
+    name = re.findall(r"\[(NAME-[a-f][0-9a-f]{10})\]", made("hash"))
     assert len(name) == 2
     assert len(set(name)) == 1
     assert name[0] in made("hash", patient="p2")
@@ -90,7 +90,22 @@ def test_scripts_and_forms_are_told_apart() -> None:
     how = Deidentifying(PLAN, "hash", b"k")
     assert how.pseudonym("NAME", "राम") != how.pseudonym("NAME", "रमा")
     assert how.pseudonym("NAME", "Jos\u00e9") == how.pseudonym("NAME", "Jose\u0301") != how.pseudonym("NAME", "Jose")
-    assert how.days("P-001") == how.days("p001")
+
+
+def test_patients_are_told_apart_by_every_sign() -> None:
+    """Two numbers that differ in their dashes are two patients: neither pseudonym nor shift is one."""
+    how = Deidentifying(PLAN, "shift", b"k")
+    assert how.meta({"patient": "MRN 12-3"}, "")["patient"] != how.meta({"patient": "MRN 1-23"}, "")["patient"]
+    assert len({how.days(f"{a}-{b}") for a, b in (("12", "3"), ("1", "23"), ("123", ""))}) > 1
+
+
+def test_pseudonyms_do_not_look_like_numbers() -> None:
+    """Each begins with a letter, so that a number in brackets is never taken for one."""
+    how = Deidentifying(PLAN, "hash", b"k")
+    assert all(re.fullmatch(r"ID-[a-f][0-9a-f]{10}", how.pseudonym("ID", str(i))) for i in range(200))
+    text = "Call [PHONE-2025550143] or [NAME-20255501431]."
+    found = [Finding("identity", "PHONE", 1.0, 12, 22), Finding("identity", "NAME", 1.0, 27, 46)]
+    assert without_placeholders(text, found, "identity", ["PHONE", "NAME"]) == found
 
 
 @pytest.mark.parametrize("value", [None, "2019-03", "--03-07", "2019-13-01"])
@@ -110,8 +125,15 @@ def test_metadata_stay_only_where_they_are_named() -> None:
     """Patient and encounter become pseudonyms, names that may stay do, and all else is left out."""
     how = Deidentifying(PLAN, "label", b"k", frozenset({"kind", "patient"}))
     meta = how.meta({"kind": "note", "patient": "Patient/17", "author": "Dr. Lee", "encounter": None, "date": "2024-02-01"}, "p1")
-    assert meta == {"kind": "note", "patient": how.pseudonym("patient", "Patient/17")}
-    assert how.pseudonym("patient", "Patient/18") != meta["patient"] != "Patient/17"
+    assert meta == {"kind": "note", "patient": how.meta({"patient": " Patient/17 "}, "")["patient"]}
+    assert how.meta({"patient": "Patient/1 7"}, "")["patient"] != meta["patient"] != "Patient/17"
+    assert how.meta({"patient": "", "encounter": " "}, "p1") == {}
+
+
+def test_what_a_reader_of_files_counts_stays() -> None:
+    """That a text was cut, or has pages without text, is known of it still; words under these names do not stay."""
+    meta = {"truncated": True, "n_pages_without_text": 3, "nul_replaced": "John Smith", "title": "x"}
+    assert Deidentifying(PLAN, "label", b"k").meta(meta, "p1") == {"truncated": True, "n_pages_without_text": 3}
 
 
 @pytest.mark.parametrize(("written", "moves"), [("2019-03-07", True), ("2019-03-07T08:30:00+01:00", True), ("2019-03", False), ("7 March", False)])

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from suites.errors import unknown
 from suites.types import Document
+from workers.http_guard import Guard
 from workers.score import Scored, Scorer
 
 MAX_DOCUMENTS = 1_000
-MAX_BYTES = 16 << 20
+# so many short texts are read on the loop itself
+SHORT_DOCUMENTS = 16
 # what an error may name of a request: a key that is none of ours may be somebody's text
 PLACES = frozenset({"body", "query", "documents", "text", "id", "pack"})
-CODES = {401: "no_token", 404: "not_found", 405: "wrong_method", 422: "bad_request"}
+CODES = {404: "not_found", 405: "wrong_method", 422: "bad_request"}
 # a request whose texts are longer together is read on a thread of its own: the loop answers others meanwhile
 SHORT_CHARS = 5_000
 
@@ -81,8 +81,12 @@ class Served(BaseModel):
     columns: dict[str, str]
 
 
-def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
+def app(scorers: Mapping[str, Scorer], token: str = "") -> Guard:
     """The application over loaded students, by pack. With a `token` each request must bring it: `Authorization: Bearer TOKEN`."""
+    return Guard(_unguarded(scorers), token)
+
+
+def _unguarded(scorers: Mapping[str, Scorer]) -> FastAPI:
     made = FastAPI(
         title="Stillhouse",
         # the library's pages load their scripts from elsewhere
@@ -90,7 +94,6 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
         redoc_url=None,
         version="1",
         description="Reads short texts at once: the same findings as the queue gives. Texts are neither stored nor logged.",
-        dependencies=[Depends(_allowed(token))],
     )
 
     @made.get("/packs", summary="The packs served here")
@@ -112,15 +115,6 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
     async def score_many(asked: AskedMany, pack: str | None = None) -> Answered:
         return await _answered(_chosen(scorers, pack), asked.documents)
 
-    @made.middleware("http")
-    async def bounded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        # before anything is read into memory; a body without a length would have to be
-        length = request.headers.get("content-length", "" if request.method == "POST" else "0")
-        if not length.isdecimal() or int(length) > MAX_BYTES:
-            message = f"A request has a Content-Length, of {MAX_BYTES} bytes at most. Send fewer documents at once."
-            return JSONResponse({"error": {"code": "too_large", "message": message}}, 413 if length.isdecimal() else 411)
-        return await answer(request)
-
     @made.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         if "json" not in request.headers.get("content-type", ""):
@@ -141,28 +135,20 @@ def app(scorers: Mapping[str, Scorer], token: str = "") -> FastAPI:
     return made
 
 
-def _allowed(token: str) -> Any:
-    async def check(authorization: Annotated[str, Header()] = "") -> None:
-        if token and not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-            raise HTTPException(401, "Give the token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
-
-    return check
-
-
 def _chosen(scorers: Mapping[str, Scorer], pack: str | None) -> Scorer:
     if pack is None and len(scorers) == 1:
         return next(iter(scorers.values()))
     if pack is None:
         raise HTTPException(422, f"Several packs are served: name one, ?pack={'|'.join(scorers)}")
     if pack not in scorers:
-        raise HTTPException(404, unknown("pack", pack, scorers))
+        raise HTTPException(404, f"This pack is not served. Served: {', '.join(sorted(scorers))}.")
     return scorers[pack]
 
 
 async def _answered(scorer: Scorer, asked: Sequence[Asked]) -> Answered:
     documents = [Document(one.id, one.text) for one in asked]
     started = time.perf_counter()
-    is_short = sum(len(d.text) for d in documents) <= SHORT_CHARS
+    is_short = len(documents) <= SHORT_DOCUMENTS and sum(len(d.text) for d in documents) <= SHORT_CHARS
     # short texts are answered right here, unless another thread is at work: the loop waits for nobody
     scored = scorer.score_now(documents) if is_short else None
     if scored is None:

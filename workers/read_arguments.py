@@ -16,7 +16,9 @@ def add_read_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--errors", choices=("strict", "replace"), default="strict", help="bytes not in the encoding: reject the row, or put U+FFFD there")
     parser.add_argument("--truncate", action="store_true", help="cut texts over the pack's max_chars, marked `truncated` in their metadata, not reject them")
-    parser.add_argument("--by-page", action="store_true", help="a document of each page of a PDF, ID#page=N (default: one, its findings paged); not both: each would count")
+    parser.add_argument(
+        "--by-page", action="store_true", help="a document of each page of a PDF, ID#page=N (default: one, its findings paged); not both: each would count"
+    )
 
 
 def read_options(options: Namespace, max_chars: int) -> ReadOptions:

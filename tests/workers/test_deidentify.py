@@ -45,7 +45,7 @@ def test_nothing_of_an_identifier_is_stored(home: Settings, tmp_path: Path) -> N
     first = manage_json("submit", "toy", str(path), home=home, STILLHOUSE_PRIVACY__DEIDENTIFY="hash")
     assert (first["seen"], first["accepted"], first["duplicate"]) == (4, 3, 1)
     (_, a, meta), (_, b, _), (_, c, again) = stored(home)
-    pseudonym = re.findall(r"\[CODE-[0-9a-f]{10}\]", a)
+    pseudonym = re.findall(r"\[CODE-[a-f][0-9a-f]{10}\]", a)
     assert a == f"The storm was awful under {pseudonym[0]}."
     assert b.startswith(f"No dog near {pseudonym[0]} or [CODE-")
     assert c == "The fog was lovely."

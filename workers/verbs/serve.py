@@ -19,6 +19,9 @@ from workers.settings import Settings
 from workers.show import words
 from workers.threads import one_thread_each
 
+# more at once are answered with 503: each may hold a body in memory
+CONNECTIONS = 100
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack", nargs="+")
@@ -41,9 +44,11 @@ def run(options: Namespace, settings: Settings) -> object:
     scorers = {name: Scorer.of(settings, name) for name in options.pack}
     for name, scorer in scorers.items():
         words(f"{name}: {scorer.student_id}")
-    words(f"http://{options.host}:{options.port}/score (see /openapi.json)")
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    words(f"http://{host}:{options.port}/score (see /openapi.json)")
     # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
-    server = uvicorn.Server(uvicorn.Config(app(scorers, token), access_log=False, log_level="warning"))
+    config = uvicorn.Config(app(scorers, token), access_log=False, log_level="warning", limit_concurrency=CONNECTIONS)
+    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     return {"served": list(scorers)}
