@@ -248,6 +248,8 @@ def test_semicolons_part_the_fields_where_the_header_says_so(tmp_path: Path) -> 
     document = the_document(rows_in(written(tmp_path, "a.csv", 'id;"text";site\r\nk;one, two, three;"a;b"\r\n')))
     assert (document.key, document.text, document.meta["site"]) == ("k", "one, two, three", "a;b")
     assert the_document(rows_in(written(tmp_path, "b.csv", "id,text,a;b\nk,one;two,3\n"))).text == "one;two"
+    assert the_document(rows_in(written(tmp_path, "c.csv", '"text","note (a; b; c)"\none,x\n'))).text == "one"
+    assert the_document(rows_in(written(tmp_path, "d.csv", "\n\nid;text\nk;one\n"))).text == "one"
 
 
 def test_csv_field_over_the_default_limit(tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ REJECTED: list[tuple[dict[str, object], str]] = [
     (reference(attachment(TEXT, None, url="..\\out.txt")), "unsafe_name"),
     (reference(attachment(TEXT, None, url="a\0.txt")), "unsafe_name"),
     (reference(attachment(TEXT, None, url=".")), "unsafe_name"),
+    (reference(attachment(TEXT, None, url=".secret")), "unsafe_name"),
+    (reference(attachment(TEXT, None, url="in/%2Essh/id")), "unsafe_name"),
+    (reference(*[attachment()] * 51), "too_long"),
     (reference(attachment(TEXT, None, url="Binary/1")), "missing_attachment"),
     (reference(attachment(TEXT, None, url="x" * 5_000)), "missing_attachment"),
     (reference(attachment(TEXT, None, url="folder")), "missing_attachment"),
@@ -169,7 +172,7 @@ def test_files_beside(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     written(tmp_path, "notes/a b.txt", "Beside.")
     written(tmp_path, "notes/a.pdf", PLAIN)
-    text = reference(attachment(TEXT, None, url="notes/a b.txt", hash=sha1(b"Beside.")))
+    text = reference(attachment(TEXT, None, url="notes/a%20b.txt", hash=sha1(b"Beside.")))
     pdf = reference(attachment(PDF, None, url="./notes/a.pdf", hash=sha1(PLAIN)))
     rows = read(tmp_path, text, pdf)
     assert [row.text for row in rows if isinstance(row, Incoming)] == ["Beside.", SECRET]
@@ -177,6 +180,13 @@ def test_files_beside(tmp_path: Path) -> None:
     assert codes(read(tmp_path, wrong)) == ["hash_mismatch"]
     inside = zipped([("a.ndjson", json.dumps(text).encode()), ("notes/a b.txt", b"Beside.")])
     assert codes(rows_in(written(tmp_path, "a.zip", inside))) == ["missing_attachment", "ok"]
+
+
+def test_a_row_reads_no_more_than_it_may_hold(tmp_path: Path) -> None:
+    """A row that names one large file again and again is too long after the first, and the others are not opened."""
+    written(tmp_path, "large.txt", "x" * 2_000_000)
+    rows = read(tmp_path, reference(*[attachment(TEXT, None, url="large.txt")] * 40, attachment(TEXT, None, url="gone.txt")))
+    assert codes(rows)[0] == "too_long"
 
 
 def test_other_resources(tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ SHOWN: dict[str, tuple[str, str]] = {
     "inline": ("<p>CO<sub>2</sub> of <b>bold</b><i>ness</i>", "CO2 of boldness"),
     "hidden": ("<nav>menu</nav><script>x<p></script><style>p{}</style><template>t</template><noscript>n</noscript><p>seen", "seen"),
     "hidden by itself": ('<div hidden>a<div>b</div>c</div><div style="color:red; DISPLAY : none">d</div><p>seen', "seen"),
+    "a hidden row": ("<table><tr><td>a<td>b<tr hidden><td>x<td>y<tr><td>c<td>d</table>z", "a | b\nc | d\nz"),
+    "a hidden cell with blocks": ("<table><tr><td hidden><p>x</p><td>a<td>b<tr><td>c<td>d</table>", "a | b\nc | d"),
+    "a hidden item with blocks": ("<ul><li hidden><div>x</div>y<ul><li>z</ul>w<li>seen</ul>", "seen"),
+    "a hidden item at the end": ("<div><ul><li>a<li hidden>x</ul>b</div>c", "a\nb\nc"),
+    "a hidden item without a list": ("<div><li hidden>x</div>b", "b"),
     "hidden without an end": ("<p hidden>a<p>seen<ul><li hidden>b<li>too</ul>", "seen\ntoo"),
     "body that a script shows": ('<body style="display:none"><p>seen', "seen"),
     "lists of choices": ("<select><option>a<option>b</select><p>seen", "seen"),
@@ -78,6 +83,13 @@ def test_tables_that_lay_out(name: str) -> None:
     """A table that lays the page out is no table: its cells are blocks."""
     html, text = LAYOUTS[name]
     assert page_text(html) == text
+
+
+@pytest.mark.parametrize("html", ["<tr><td>x<td>y" * 2 + "<td colspan=50 rowspan=50>z" * 20_000, "<tr><td>x<td>y<td colspan=50 rowspan=50>z" * 10_000])
+def test_a_table_of_claims_stays_small(html: str) -> None:
+    """Cells that claim to be fifty columns and rows wide make no text many times as long as the page, and each is still there."""
+    text = page_text(f"<table>{html}</table>")
+    assert len(text) < 2 * len(html) and text.count("z") == html.count("z")
 
 
 def test_mails_have_no_rows(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Frame, Paragraph, Table
 
 from workers.ingest import Incoming, ReadOptions, Reject, pdf, read_paths
-from workers.ingest.pdf import client
+from workers.ingest.pdf import client, reading
 from workers.ingest.pdf.page import text_of
 from workers.ingest.pdf.tables import is_value
 
@@ -498,6 +499,30 @@ def test_a_killed_process_costs_no_submit(tmp_path: Path) -> None:
     client._servers[0]._process.kill()
     client._servers[0]._process.wait()
     assert codes(rows_in(path)) == ["ok"]
+
+
+def test_want_of_descriptors_is_not_the_files_fault(tmp_path: Path) -> None:
+    """Where no process can be started now, the file is unreadable here, not damaged; later it is read."""
+    path = written(tmp_path, "a.pdf", PLAIN)
+    client.end()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 2, hard))
+    for file in taken:
+        os.close(file)
+    try:
+        assert codes(rows_in(path)) == ["unreadable"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert codes(rows_in(path)) == ["ok"]
+
+
+def test_waiting_to_be_read_is_no_time_of_a_page(tmp_path: Path) -> None:
+    """The clock of a page stands still while its text waits to be taken, however long."""
+    path = written(tmp_path, "a.pdf", made(*[lines("x")] * 3))
+    with path.open("rb") as file:
+        for frame in reading.frames(file, 100):
+            assert "end" in frame or signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_a_page_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

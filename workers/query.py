@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pysqlite3.dbapi2 as driver
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from suites.errors import StoreError, UsageError
 from workers.store import Store
@@ -127,10 +127,13 @@ def _nearest(words: str, engine: Engine) -> str:
     missed = _MISSED.search(words)
     if missed is None:
         return ""
-    inspector = inspect(engine)
-    tables = [name for name in (*inspector.get_view_names(), *inspector.get_table_names()) if name not in FORBIDDEN]
-    is_column = "column" in missed.group()
-    names = {column["name"] for table in tables for column in inspector.get_columns(table)} if is_column else tables
+    try:
+        inspector = inspect(engine)
+        tables = [name for name in (*inspector.get_view_names(), *inspector.get_table_names()) if name not in FORBIDDEN]
+        is_column = "column" in missed.group()
+        names = {column["name"] for table in tables for column in inspector.get_columns(table)} if is_column else tables
+    except SQLAlchemyError:  # a view of the operator's own may be broken
+        return ""
     near = difflib.get_close_matches(missed["name"].lower(), names, 1)
     return f" Did you mean {near[0]}?" if near else ""
 

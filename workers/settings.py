@@ -91,7 +91,7 @@ class PrivacySettings(_Section):
     key: SecretStr = SecretStr("")
     keep_days: int = Field(default=0, ge=0)
     deidentify: DeidentifyMode | Literal["off"] = "off"
-    keep_meta: tuple[str, ...] = ("kind", "type", "status", "n_pages")
+    keep_meta: tuple[str, ...] = ("kind", "type_code", "status")
 
 
 class ScoreSettings(_Section):
@@ -211,5 +211,5 @@ def _parsed(value: str, section: Any, key: str) -> Any:
     """A variable's value; lists are given with commas."""
     fields = section.annotation.model_fields if section is not None else {}
     if key in fields and str(fields[key].annotation).startswith("tuple"):
-        return [part for part in value.split(",") if part]
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value

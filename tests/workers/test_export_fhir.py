@@ -231,6 +231,18 @@ def test_a_patient_is_named_by_their_identifier(ward: str, pack: Pack, tmp_path:
     assert days == ["2024-05-17T08:30:00+02:00", "2024-05-17", None]
 
 
+def test_references_and_odd_time_zones(store: Store, pack: Pack, tmp_path: Path) -> None:
+    """A patient that came as a FHIR reference goes as one, and an offset that FHIR has not is told in UTC."""
+    dates = {"2024-05-17T23:30:00+15:00": "2024-05-17T08:30:00+00:00", "2024-05-17T23:30:00-03:30": "2024-05-17T23:30:00-03:30"}
+    dates |= {"2024-05-17T10:00:00+01:00:30": "2024-05-17T08:59:30+00:00", "0001-01-01T00:00:00+15:00": "0001-01-01"}
+    more = [(f"n{i}", f"Note {i}.", (), {"patient": "Patient/12", "date": day}) for i, day in enumerate(dates)]
+    fill(store, pack, tmp_path, 0, more=more)
+    _, bundles = exported(url_of(store), pack, tmp_path / "out.ndjson")
+    documents = [document for bundle in bundles for document in resources(bundle, "DocumentReference")]
+    assert [d["content"][0]["attachment"]["creation"] for d in documents] == list(dates.values())
+    assert all(d["subject"] == {"type": "Patient", "reference": "Patient/12"} for d in documents)
+
+
 def test_the_same_store_gives_the_same_file(ward: str, pack: Pack, tmp_path: Path) -> None:
     """Ids are made of what they name: another export is the same, byte for byte."""
     exported(ward, pack, tmp_path / "a.ndjson")

@@ -14,6 +14,8 @@ from suites.errors import UsageError
 @contextmanager
 def drafted(file: Path) -> Iterator[Path]:
     """A draft beside the file; in the file's place once the block has ended, gone after an error."""
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder. Name a file.", "is_folder")
     draft = file.with_name(f".{file.name}.draft")
     try:
         yield draft

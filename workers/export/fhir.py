@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from suites.discover import Pack
@@ -14,6 +16,10 @@ from workers.export.findings import FindingMaker
 from workers.export.metadata import day_of, patient_of
 from workers.export.parts import TERMS, Json, absent, coded, filled, identifier, instant, to, uid, uid_within
 from workers.export.stored import Found, Stored
+
+# a relative reference as DocumentReferences have them (hl7.org/fhir/R4/datatypes.html#id), and the farthest offset of a dateTime
+_REFERENCE = re.compile(r"Patient/[A-Za-z0-9.-]{1,64}")
+MOST_OFFSET = timedelta(hours=14)
 
 
 class BundleMaker:
@@ -46,8 +52,10 @@ class BundleMaker:
         return self._findings.resource(entry, ids[entry.found.id], document=document, patient=patient, device=device, causes=causes, text=stored.text)
 
     def _patient(self, stored: Stored) -> Json | None:
-        """A reference by the patient's own identifier: we have no Patient resource to point at."""
+        """A reference by the patient's own identifier: we have no Patient resource to point at. What came as a reference goes as one."""
         who = patient_of(stored, self._plan)
+        if who is not None and _REFERENCE.fullmatch(who):
+            return {"type": "Patient", "reference": who}
         found = None if who is None else identifier(self._plan.patient_system, who)
         return None if found is None else {"type": "Patient", "identifier": found}
 
@@ -70,7 +78,7 @@ class BundleMaker:
         day, time = day_of(stored, self._plan)
         created = None if day is None else day.isoformat()
         if time is not None and time.tzinfo is not None:  # a dateTime with a time has a time zone
-            created = time.isoformat(timespec="seconds")
+            created = _moment(time) or created
         kind = {"contentType": "text/plain; charset=utf-8", "language": self._pack.manifest.language, "creation": created}
         if stored.text is None:
             # masked: for reasons of privacy; unknown: it was to be told, and could not be opened
@@ -90,6 +98,17 @@ class BundleMaker:
             "type": {"text": "software that reads texts"},
             "version": [{"value": stored.student_id}],
         }
+
+
+def _moment(time: datetime) -> str | None:
+    """A dateTime; in UTC where the offset is none that FHIR allows. None where it would be out of the calendar."""
+    offset = time.utcoffset() or timedelta()
+    if abs(offset) > MOST_OFFSET or offset % timedelta(minutes=1):
+        try:
+            time = time.astimezone(UTC)
+        except OverflowError:
+            return None
+    return time.isoformat(timespec="seconds")
 
 
 def _finding_id(document: UUID, stored: Stored, found: Found) -> str:

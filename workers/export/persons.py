@@ -1,4 +1,4 @@
-"""Numbers of persons: a patient's is the number of the first document of theirs, the same in every export of a store."""
+"""Numbers of persons: a patient's is the number of the first document of theirs that the export holds."""
 
 from __future__ import annotations
 

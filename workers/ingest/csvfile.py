@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import BinaryIO
 
 from workers.ingest.encoding import undecodable
@@ -42,9 +42,9 @@ class _Feed:
         self._options = options
         self._bound = line_bytes(options.max_chars)
         every = lines(file, label, self._bound)
-        first = list(islice(every, 1))
-        self.header = first[0].data if first and not first[0].is_cut else b""
-        self._lines = chain(first, every)
+        first = next((line for line in every if line.is_cut or line.data.strip()), None)
+        self.header = b"" if first is None or first.is_cut else first.data
+        self._lines = chain([] if first is None else [first], every)
         self.has_ended = False
         self.begin()
 
@@ -85,7 +85,7 @@ class _Feed:
 
 
 def comma_rows(file: BinaryIO, label: str, options: ReadOptions) -> Iterator[Row]:
-    """The rows of a CSV file: its separator is the semicolon, as some spreadsheets write, where the header holds more of them than commas."""
+    """The rows of a CSV file: its separator is the semicolon where the header says so."""
     return _rows(file, label, None, options)
 
 
@@ -112,8 +112,7 @@ def _records(file: BinaryIO, label: str, delimiter: str | None, options: ReadOpt
     """The records of the file; a broken quote ends it, for no one can say where the next record starts."""
     feed = _Feed(file, label, options)
     _allow_fields_of(line_bytes(options.max_chars))
-    by_header = ";" if feed.header.count(b";") > feed.header.count(b",") else ","
-    reader = csv.reader(feed, delimiter=delimiter or by_header, strict=True)
+    reader = csv.reader(feed, delimiter=delimiter or _separator(feed.header), strict=True)
     while True:
         feed.begin()
         try:
@@ -128,6 +127,13 @@ def _records(file: BinaryIO, label: str, delimiter: str | None, options: ReadOpt
             return
         if fields or feed.fault:
             yield _Record(feed.line, fields, feed.fault)
+
+
+def _separator(header: bytes) -> str:
+    """The semicolon, as some spreadsheets write, where only it makes a column `text` of the header."""
+    line = header.decode("utf-8", "replace")
+    found = [mark for mark in ",;" if "text" in [name.strip() for row in csv.reader([line], delimiter=mark) for name in row]]
+    return found[0] if found else ","
 
 
 def _allow_fields_of(n_chars: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
+from urllib.parse import unquote
 
 from workers.ingest import htmlfile, jsonl, pdf
 from workers.ingest.encoding import NAME_IT
@@ -24,6 +25,7 @@ from workers.ingest.rows import Reject, Row, checked, names
 LINE_BYTES = 32 << 20  # 24 MiB of attachments in base64
 FILE_BYTES = 48 << 20  # of a text or page that lies beside; a PDF file has its own bound
 # where one document is there in several formats (DocumentReference.content), the first of these
+ATTACHMENTS = 50  # parts of one document; each may be a file
 _FORMATS = ("text/plain", "text/html", "application/xhtml+xml", "application/pdf")
 _PAGES = ("text/html", "application/xhtml+xml")
 _TYPE = re.compile(r"\s*([\w.+-]+/[\w.+-]+)\s*(?:;.*)?", re.DOTALL)
@@ -105,13 +107,24 @@ def _document(row: Mapping[str, object], place: str, options: ReadOptions, folde
             return Reject(place, _WITHDRAWN[status], f"Its status is '{status}'.", remedy)
     attachments = _attachments(row, place)
     chosen = _chosen(attachments, place)
+    if len(chosen) > ATTACHMENTS:
+        reason = f"It has {len(chosen)} attachments of one format > {ATTACHMENTS}."
+        raise Refused(Reject(place, "too_long", reason, "Give each as a document of its own."))
     meta = _meta(row) | {"content_type": chosen[0].kind}
     if len(attachments) > len(chosen):
         meta["n_attachments_unread"] = len(attachments) - len(chosen)
     if chosen[0].kind != "application/pdf":
-        text = "\n\n".join(_text(attachment, _content(attachment, place, folder), place, options) for attachment in chosen)
-        return checked(place, row.get("id"), text, meta, options)
-    found = [_pages(attachment, place, options, folder) for attachment in chosen]
+        parts: list[str] = []
+        for attachment in chosen:
+            if sum(map(len, parts)) > options.max_chars:  # too long already, whatever the others hold
+                break
+            parts.append(_text(attachment, _content(attachment, place, folder), place, options))
+        return checked(place, row.get("id"), "\n\n".join(parts), meta, options)
+    found: list[pdf.Pages] = []
+    for attachment in chosen:
+        if sum(len(pages.text) for pages in found) > options.max_chars:
+            break
+        found.append(_pages(attachment, place, options, folder))
     joined = pdf.PAGE_BREAK.join(pages.text for pages in found)
     whole = pdf.Pages(joined, sum(pages.n_pages for pages in found), sum(pages.n_without_text for pages in found))
     return pdf.document(place, row.get("id"), whole, meta, options)
@@ -243,9 +256,12 @@ def _beside(attachment: _Attachment, place: str, folder: Path | None) -> io.Buff
         raise Refused(Reject(place, "remote_attachment", reason, "Put the file beside this one and its name into 'url', or export it with 'data'."))
     if folder is None:
         raise Refused(Reject(place, "missing_attachment", "Its attachment is a file, and none is looked for from inside an archive.", "Unpack the archive."))
+    url = unquote(url)
     parts = PurePosixPath(url).parts
-    if url.startswith("/") or ".." in parts or "\0" in url or "\\" in url or not parts:
-        raise Refused(Reject(place, "unsafe_name", "The path to its attachment is absolute or leads out of the folder.", "Give a relative path without '..'."))
+    # what begins with a dot is hidden, and a folder that is submitted leaves it out too
+    if url.startswith("/") or any(part.startswith(".") for part in parts) or "\0" in url or "\\" in url or not parts:
+        reason = "The path to its attachment is absolute, hidden, or leads out of the folder."
+        raise Refused(Reject(place, "unsafe_name", reason, "Give a relative path whose parts do not begin with a dot."))
     return _opened(folder, parts, place)
 
 

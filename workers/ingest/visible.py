@@ -9,6 +9,7 @@ from workers.ingest.rows import table_row
 
 TAIL_CHARS = 10_000  # html.parser takes quadratic time over what stands behind a construct that never ends
 SPAN_CELLS = 50  # a cell may claim to be as many columns or rows wide: each costs three characters
+EMPTY_CELLS = 20  # of cells that others above or beside take there are so many for each that is written, and the first thousand
 CELL_CHARS = 1_000  # a longer cell holds a part of the page: its table lays out and is none
 HIDDEN = frozenset(("script", "style", "title"))
 HIDDEN_IN_PAGES = HIDDEN | {"datalist", "nav", "noscript", "select", "template"}
@@ -18,8 +19,11 @@ _BLOCKS_IN_PAGES = {
     *("address", "article", "aside", "body", "caption", "details", "fieldset", "figcaption", "figure", "footer", "form", "header", "main", "option"),
     *("summary", "tbody", "tfoot", "thead"),
 }
-# elements whose end may be left out (HTML, section 13.1.2.4), and those that have none
-_ENDS_ITSELF = frozenset(("dd", "dt", "li", "p", "td", "th", "tr"))
+# elements whose end may be left out (HTML, section 13.1.2.4), each with those whose begin ends it: of a p any block; and those that have no end
+_ROWS = {"tr", "tbody", "tfoot", "thead"}
+_ENDED_BY = {"dd": {"dd", "dt"}, "dt": {"dd", "dt"}, "li": {"li"}, "td": {"td", "th", *_ROWS}, "th": {"td", "th", *_ROWS}, "tr": _ROWS, "p": set[str]()}
+# the end of one that began outside of it ends it too
+_PARENTS = frozenset(("article", "aside", "blockquote", "body", "details", "div", "dl", "fieldset", "form", "main", "ol", "section", "table", "ul"))
 _VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
 _SHOWN = frozenset((*_VOID, "html", "body"))  # many pages hide their body until a script has run, which none does here
 
@@ -74,17 +78,17 @@ class Visible(HTMLParser):
     def finished(self) -> str:
         """The text of what was fed. Raises Endless."""
         self.close()
-        if self.hidden and self.hidden not in _ENDS_ITSELF:
+        if self.hidden and self.hidden not in _ENDED_BY:
             name = f"a <{self.hidden}>" if self.hidden in self._blocks | self._hides else "an element"  # a name may be anything
             raise Endless(f"{name} that does not end and would hide the rest")
         lines = (" ".join(line.split()) for line in "".join("\n" if isinstance(piece, _Mark) else piece for piece in self._pieces).split("\n"))
         return "\n".join(line for line in lines if line)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.hidden in _ENDS_ITSELF and tag in self._blocks:
+        if self.hidden and self._ends_hidden(tag):
             self.hidden = ""
         if self.hidden:
-            self._depth += tag == self.hidden and self._is_page
+            self._depth += self._is_page and (tag in _PARENTS if self.hidden in _ENDED_BY else tag == self.hidden)
         elif tag in self._hides or (self._is_page and tag not in _SHOWN and _is_hidden(attrs)):
             self.hidden, self._depth = tag, 0
         if tag == "pre":
@@ -95,16 +99,28 @@ class Visible(HTMLParser):
             self._pieces.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == self.hidden or (self.hidden in _ENDS_ITSELF and tag in self._blocks):
-            self._depth -= 1
-            if self._depth < 0 or self.hidden != tag:
-                self.hidden = ""
+        self._end_hidden(tag)
         if tag == "pre":
             self._n_pre = max(0, self._n_pre - 1)
         if self._is_page and tag == "table" and self._tables and not self.hidden:
             self._end_table(self._tables.pop())
         elif tag in self._blocks:
             self._pieces.append("\n")
+
+    def _ends_hidden(self, tag: str) -> bool:
+        """Whether what is hidden has no end of its own, and the begin of this element is it."""
+        return tag in self._blocks if self.hidden == "p" else not self._depth and tag in _ENDED_BY.get(self.hidden, ())
+
+    def _end_hidden(self, tag: str) -> None:
+        """Takes note of an element's end inside what is hidden, or around it."""
+        if self.hidden in _ENDED_BY:
+            is_end = not self._depth and (tag == self.hidden or tag in _ENDED_BY[self.hidden] & _ROWS or tag in _PARENTS)
+            self._depth -= tag in _PARENTS and not is_end
+        else:
+            is_end = tag == self.hidden and not self._depth
+            self._depth -= tag == self.hidden and not is_end
+        if is_end:
+            self.hidden = ""
 
     def handle_data(self, data: str) -> None:
         if not self.hidden:
@@ -159,7 +175,8 @@ def _span(attrs: dict[str, str | None], name: str) -> int:
 
 
 def _rows(pieces: list[str | _Mark]) -> list[str] | None:
-    """A table's pieces as lines: text outside of cells, and rows. None where fewer than two rows have two cells, or a cell is long.
+    """A table's pieces as lines: text outside of cells, and rows. None where fewer than two rows have two cells, a cell is long, or hardly any of them
+    is written.
 
     A cell that is several columns or rows wide stands in the first of them; the others are empty, so that columns keep their places and
     no number is there twice.
@@ -168,11 +185,11 @@ def _rows(pieces: list[str | _Mark]) -> list[str] | None:
     row: list[str] = []
     taken: dict[int, int] = {}  # column -> rows that a cell above still takes in it
     text: list[str] = []
-    n_rows = width = 0
+    n_rows = width = n_cells = n_empty = 0
     is_cell = False
 
     def close(*, ends_row: bool) -> bool:
-        nonlocal n_rows, row
+        nonlocal n_empty, n_rows, row
         found = " ".join("".join(text).split())
         text.clear()
         if is_cell:
@@ -181,10 +198,11 @@ def _rows(pieces: list[str | _Mark]) -> list[str] | None:
             lines.append(found)
         if ends_row and row:
             _skip_taken(row, taken)
+            n_empty += len(row)
             n_rows += len([cell for cell in row if cell]) > 1
             lines.append(table_row(row))
             row = []
-        return len(found) <= CELL_CHARS
+        return len(found) <= CELL_CHARS and n_empty + len(row) <= EMPTY_CELLS * n_cells + 1_000
 
     for piece in pieces:
         if isinstance(piece, str):
@@ -195,6 +213,7 @@ def _rows(pieces: list[str | _Mark]) -> list[str] | None:
         is_cell = piece.n_columns > 0
         if not is_cell:
             continue
+        n_cells += 1
         _skip_taken(row, taken)
         for column in range(len(row), len(row) + piece.n_columns):
             taken[column] = piece.n_rows - 1

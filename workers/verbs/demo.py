@@ -148,6 +148,8 @@ def _show(settings: Settings, pack: Pack) -> None:
 
     columns = ", ".join(["document", *(f'"{c.name}"' for c in pack.manifest.column)])
     rows, _ = read_only(settings.store_url, f"SELECT {columns} FROM {pack.name}_results ORDER BY document", ROWS)
+    if not rows:
+        return
     # a screen is not as wide as a table: what is there comes first
     telling = [name for name in rows[0] if any(row[name] not in (None, 0, "") for row in rows)][:COLUMNS]
     table(rows, title=f"{pack.name}_results (the first {len(rows)} rows, {len(telling)} of its {len(rows[0])} columns)", columns=telling)

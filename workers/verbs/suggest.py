@@ -55,7 +55,10 @@ def run(options: Namespace, settings: Settings) -> object:
         raise UsageError(f"{options.out} exists already. Name another file, or remove it.")
     samples = [e.document for e in read_samples(pack)]
     known = {d.text for d in samples}
-    rows = [row for _, found in read_paths(options.path, read_options(options, pack.manifest.text.max_chars)) for row in found if isinstance(row, Incoming)]
+    every = [row for _, found in read_paths(options.path, read_options(options, pack.manifest.text.max_chars)) for row in found]
+    rows = [row for row in every if isinstance(row, Incoming)]
+    for reject in [row for row in every if not isinstance(row, Incoming)]:
+        words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
     documents = list({row.text: Document(row.key, row.text, row.meta) for row in rows if row.text not in known}.values())
     if not documents:
         raise DataError(f"{', '.join(map(str, options.path))}: no document in it that is not among the samples already. Give others.", "no_data")
@@ -70,7 +73,7 @@ def run(options: Namespace, settings: Settings) -> object:
     if options.out:
         n = _write(options.out, pack, predictor_of(settings, pack, student, settings.n_processes), [documents[s.place] for s in chosen])
         words(f"{n_of(n, 'document')} in {options.out}: correct their findings, then add them to {pack.folder / 'samples.jsonl'}.")
-    words(f"{len(chosen)} of {len(documents)} documents suggested by {student.id}.")
+    words(f"{len(chosen)} of {n_of(len(documents), 'document')} suggested by {student.id}; {len(every) - len(rows)} rejected.")
     return lines
 
 

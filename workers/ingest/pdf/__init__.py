@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from workers.ingest.files import Refused
+from workers.ingest.files import Refused, unreadable
 from workers.ingest.options import ReadOptions
 from workers.ingest.pdf import client
 from workers.ingest.pdf.reading import FILE_S, MEMORY_BYTES, PAGE_S, PAGES
@@ -72,6 +72,8 @@ def read(descriptor: int, place: str, options: ReadOptions) -> Pages:
                 break
             texts.append(text)
             options.on_pages(place, len(texts), n_pages)
+    except client.CannotAsk as error:
+        raise Refused(unreadable(place, error)) from None
     except (OSError, ValueError, KeyError, RecursionError):
         pass  # the process ended, or what it wrote is no answer
     raise Refused(_ended(place, len(texts), n_pages))

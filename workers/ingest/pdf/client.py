@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[3]
 SILENCE_S = PAGE_S + 10  # the process ends itself before
 FRAME_BYTES = 8 << 20
 _PIECE = 1 << 16
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")  # what Python may need to start; no settings, no passwords
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "LANG", "LC_ALL")  # what Python may need to start; no settings, no passwords
+
+
+class CannotAsk(OSError):
+    """This machine cannot start the process now, or give it a file: nothing is said of the file."""
 
 
 class Server:
@@ -63,8 +67,11 @@ _servers: list[Server] = []  # at most one; a list, so that nothing starts at im
 
 
 def answers(file: int, max_chars: int) -> Iterator[dict[str, object]]:
-    """The frames of a file (`reading.frames`) as they come; they end without `end` or `refused` where its process did."""
-    reading, writing = os.pipe()
+    """The frames of a file (`reading.frames`) as they come; they end without `end` or `refused` where its process did. Raises CannotAsk."""
+    try:
+        reading, writing = os.pipe()
+    except OSError as error:
+        raise CannotAsk(*error.args) from None
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         try:
             _ask(file, writing, max_chars)
@@ -86,11 +93,21 @@ def answers(file: int, max_chars: int) -> Iterator[dict[str, object]]:
 
 def _ask(file: int, pipe: int, max_chars: int) -> None:
     with _lock:
-        if not _servers or not _servers[0].is_alive:
+        try:
+            _started().ask(file, pipe, max_chars)
+        except OSError:  # it may have died since it was looked at
             end()
-            _servers.append(Server())
-            atexit.register(end)
-        _servers[0].ask(file, pipe, max_chars)
+            try:
+                _started().ask(file, pipe, max_chars)
+            except OSError as error:
+                raise CannotAsk(*error.args) from None
+
+
+def _started() -> Server:
+    if not _servers or not _servers[0].is_alive:
+        end()
+        _servers.append(Server())
+    return _servers[0]
 
 
 def _read(pipe: int) -> bytes:
@@ -103,6 +120,7 @@ def _read(pipe: int) -> bytes:
     return b""
 
 
+@atexit.register
 def end() -> None:
     """Ends the process, if one runs."""
     while _servers:

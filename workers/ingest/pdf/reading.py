@@ -50,6 +50,7 @@ def frames(file: IO[bytes], max_chars: int) -> Iterator[Frame]:
     if not 0 < n_pages <= PAGES:
         yield {"refused": "pages" if n_pages else "damaged"}
         return
+    _stop_clock()
     yield {"pages": n_pages}
     n_chars = 0
     for number in range(n_pages):
@@ -59,6 +60,7 @@ def frames(file: IO[bytes], max_chars: int) -> Iterator[Frame]:
         except pypdfium2.PdfiumError:
             yield {"refused": "damaged"}
             return
+        _stop_clock()  # to be waited for by who asked is no fault of the file's
         yield {"text": text}
         n_chars += len(text) + 2
         if n_chars > max_chars + 2:
@@ -77,6 +79,10 @@ def _has_end(file: IO[bytes]) -> bool:
 
 def _allow_time() -> None:
     signal.setitimer(signal.ITIMER_REAL, PAGE_S)
+
+
+def _stop_clock() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _page(document: Any, number: int) -> str:
