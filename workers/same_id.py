@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from workers.bulk import among, listed
 from workers.ingest.rows import Incoming, Reject
-from workers.tables import documents
+from workers.tables import documents, jobs
 
 _STORED = select(documents.c.key, documents.c.content_sha256).where(documents.c.pack == bindparam("pack"), among(documents.c.key, "keys"))
+_ORIGINALS = (
+    select(func.count(documents.c.key.distinct()))
+    .select_from(documents.outerjoin(jobs, jobs.c.id == documents.c.job_id))
+    .where(documents.c.pack == bindparam("pack"), among(documents.c.key, "keys"), jobs.c.deidentified.is_(None))
+)
 
 Of = TypeVar("Of")
 
@@ -36,11 +41,10 @@ def without_conflicts(
     return told
 
 
-def n_beside_others(connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]], digests: Callable[[str], Iterable[str]]) -> int:
-    """How many ids of a chunk hold other texts alone: of a de-identified one, perhaps its original."""
-    stored = _stored(connection, pack, batch)
-    rows = [row for _, row in batch if isinstance(row, Incoming) and row.key in stored]
-    return len({row.key for row in rows if stored[row.key].isdisjoint(digests(row.text))})
+def n_originals(connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]]) -> int:
+    """How many of a chunk's ids hold documents that are stored as they came, by jobs that left their identifiers in."""
+    keys = listed(row.key for _, row in batch if isinstance(row, Incoming))
+    return int(connection.execute(_ORIGINALS, {"pack": pack, "keys": keys}).scalar_one())
 
 
 def _stored(connection: Connection, pack: str, batch: Sequence[tuple[Of, Incoming | Reject | None]]) -> dict[str, set[str]]:

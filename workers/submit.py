@@ -23,7 +23,7 @@ from workers.keys import Keys, Sealing
 from workers.pressure import NO_PRESSURE, Pressure
 from workers.queue import lock_job, waiting_state
 from workers.reject_rate import RejectRate
-from workers.same_id import n_beside_others, without_conflicts
+from workers.same_id import n_originals, without_conflicts
 from workers.store import Store, insert_new
 from workers.students import register_student
 from workers.tables import documents, failures, jobs, now_s, readings, rejects, sources, texts, work
@@ -67,8 +67,8 @@ class Submitted:
     """What one submit did. seen = accepted + duplicate + rejected.
 
     `failed_before` of the duplicates could not be read by this student (`retry` their job), and
-    `waiting_elsewhere` wait in this or another job. `beside_others` of the de-identified ones have
-    ids under which another text is stored: it may be the original.
+    `waiting_elsewhere` wait in this or another job. `originals` of the ids that came to be
+    de-identified hold documents that are stored as they came.
     """
 
     job_id: int
@@ -79,13 +79,14 @@ class Submitted:
     rejected: int = 0
     failed_before: int = 0
     waiting_elsewhere: int = 0
-    beside_others: int = 0
+    originals: int = 0
     by_code: dict[str, int] = field(default_factory=dict)
 
 
-def job_name(pack: Pack, student_id: str, paths: Sequence[Path]) -> str:
-    """The same paths for the same student give the same job: a repeated submit resumes it."""
-    digest = hashlib.sha256("\0".join(sorted(str(p.resolve()) for p in paths)).encode("utf-8", "surrogateescape")).hexdigest()
+def job_name(pack: Pack, student_id: str, paths: Sequence[Path], mode: str | None = None) -> str:
+    """The same paths for the same student, stored in the same way, give the same job: a repeated submit resumes it."""
+    told = [*sorted(str(p.resolve()) for p in paths), *([mode] if mode else [])]
+    digest = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
     return f"{pack.name}-{student_id.rpartition('-')[2][:6]}-{digest[:8]}"
 
 
@@ -127,7 +128,8 @@ def submit(
     with store.begin() as connection:
         register_student(connection, pack, student_id)
         refresh_views(connection, [pack])
-        done = Submitted(*_open_job(connection, pack, student_id, name or job_name(pack, student_id, paths)))
+        mode = deidentifier.mode if deidentifier else None
+        done = Submitted(*_open_job(connection, pack, student_id, name or job_name(pack, student_id, paths, mode), mode))
         record(connection, "submit", f"job {done.job_id}", {"pack": pack.name, "student": student_id} | told)
     source_ids: dict[Source, int] = {}
     rings = True
@@ -139,7 +141,7 @@ def submit(
             _require_open(connection, done.job_id)
             sealing = keys.sealing(connection, done.job_id)
             if deidentifier:
-                done.beside_others += n_beside_others(connection, pack.name, batch, sealing.digests)
+                done.originals += n_originals(connection, pack.name, batch)
             if same_id == "reject":
                 batch = without_conflicts(connection, pack.name, batch, sealing.digests)
             _store_chunk(connection, pack.name, student_id, done, source_ids, _without_erased(connection, sealing, pack.name, batch, allow_erased), sealing)
@@ -171,13 +173,15 @@ def _require_open(connection: Connection, job_id: int) -> None:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="OPEN", finished_at=None))
 
 
-def _open_job(connection: Connection, pack: Pack, student_id: str, name: str) -> tuple[int, str]:
-    insert_new(
-        connection, jobs, [{"name": name, "pack": pack.name, "student_id": student_id, "state": "OPEN"}], submitted_at=now_s(), n_cancelled=0, n_refused=0
-    )
+def _open_job(connection: Connection, pack: Pack, student_id: str, name: str, mode: str | None) -> tuple[int, str]:
+    new = {"name": name, "pack": pack.name, "student_id": student_id, "state": "OPEN", "deidentified": mode}
+    insert_new(connection, jobs, [new], submitted_at=now_s(), n_cancelled=0, n_refused=0)
     row = connection.execute(select(jobs).where(jobs.c.name == name)).one()
     if (row.pack, row.student_id) != (pack.name, student_id):
         raise UsageError(f"Job {name!r} exists already, for pack {row.pack} and student {row.student_id}. Choose another --job.")
+    if row.deidentified != mode:
+        stored = f"de-identified ({row.deidentified})" if row.deidentified else "as they are"
+        raise UsageError(f"Job {name!r} exists already, and its documents are stored {stored}. Choose another --job: so they can be erased apart.")
     connection.execute(update(jobs).where(jobs.c.id == row.id).values(state="OPEN", finished_at=None))
     return row.id, name
 

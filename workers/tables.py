@@ -61,6 +61,11 @@ jobs = Table(
     Column("n_erased", Integer, nullable=False, server_default="0", comment="documents erased by purge, whatever had become of them"),
     Column("message", Text, comment="why its documents wait, when a student or pack cannot be used; or which law of conservation does not hold"),
     Column("paused_at", Double, comment="when it was paused, database clock; NULL: it is not paused"),
+    Column(
+        "deidentified",
+        String(10),
+        comment="how identifiers went before storing: mask, label, hash, shift; NULL: documents lie as they came",
+    ),
     comment="what users submitted",
 )
 

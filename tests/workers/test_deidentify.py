@@ -58,15 +58,19 @@ def test_nothing_of_an_identifier_is_stored(home: Settings, tmp_path: Path) -> N
 
 
 def test_originals_in_the_store_are_told(home: Settings, tmp_path: Path) -> None:
-    """Submitted as they are and then without identifiers, documents lie side by side under their ids: that is said; twice the same is not."""
+    """Submitted as they are and then without identifiers, documents lie side by side under their ids: it is said until the former are erased."""
     path = notices(tmp_path / "docs.jsonl")
     manage("migrate", home=home)
     manage("submit", "toy", str(path), "--job", "raw", home=home)
     done = manage("submit", "toy", str(path), "--deidentify", "label", home=home)
-    assert "2 de-identified ones have ids under which other texts are stored" in done.stderr
+    assert "documents of 3 ids among these are stored as they came" in done.stderr
     assert "purge --job" in done.stderr
     again = manage_json("submit", "toy", str(path), "--deidentify", "label", home=home)
-    assert (again["duplicate"], again["beside_others"]) == (4, 0)
+    assert (again["duplicate"], again["originals"]) == (4, 3)
+    manage("purge", "--job", "raw", "--yes", home=home)
+    assert manage_json("submit", "toy", str(path), "--deidentify", "label", "--job", "other", home=home)["originals"] == 0
+    refused = manage("submit", "toy", str(path), "--job", "other", home=home, check=False)
+    assert (refused.returncode, "Choose another --job" in refused.stderr) == (2, True)
 
 
 def test_the_verb_writes_what_would_be_stored(home: Settings, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from suites.types import DEIDENTIFY_MODES
 from workers.arguments import rate
 from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
-from workers.show import progress_bar, words
+from workers.show import n_of, progress_bar, words
 
 if TYPE_CHECKING:
     from workers.deidentify import Deidentifier
@@ -103,10 +103,10 @@ def run(options: Namespace, settings: Settings) -> object:
         words(f"  {done.failed_before} of the duplicates failed before; `python manage.py retry JOB` reads them again (see status)")
     if done.waiting_elsewhere:
         words(f"  {done.waiting_elsewhere} of the duplicates wait already, in this or another job")
-    if done.beside_others:
+    if done.originals:
         words(
-            f"  {done.beside_others} de-identified ones have ids under which other texts are stored, perhaps as they were: "
-            f"see `python manage.py status`, and erase those with `python manage.py purge --job JOB`"
+            f"  documents of {n_of(done.originals, 'id')} among these are stored as they came, with their identifiers: see which jobs brought them "
+            f"(python manage.py status), and erase them: python manage.py purge --job JOB"
         )
     if not rung[-1]:
         words("No broker answers: the documents are stored and wait. Start workers with: python manage.py up (those of `worker --poll` find them)")
