@@ -1,7 +1,7 @@
 """ConText as data: cues say of what stands around them that it is negated, uncertain, the family's, or whatever a pack's task asks.
 
 A cue reaches forward or backward within its sentence, up to a word that stops it (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002). What cues
-say does not decide: it is shown to the head as features, whose weights are fitted on dev (`fit_context`).
+say does not decide: it is shown to the head as features, whose weights are fitted on dev (`fit_cues`).
 """
 
 from __future__ import annotations

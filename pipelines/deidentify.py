@@ -19,6 +19,8 @@ from pipelines.placeholders import digits, placeholder
 from pipelines.predict import Predictor, Reading
 from suites.types import Deidentify, DeidentifyMode, Document, Finding
 
+# of a longer one its beginning is what it is called by: to sort marks without end takes quadratic time
+MOST_CHARS = 500
 # dates move back by a day to a year, never into the future
 MOST_DAYS = 365
 # how dates are written that keep their form when they are shifted; others become ISO dates
@@ -76,7 +78,7 @@ class Deidentifying:
 
     def pseudonym(self, label: str, written: str) -> str:
         """The same for the same letters and digits, however they are set."""
-        plain = "".join(c for c in unicodedata.normalize("NFKC", written).casefold() if unicodedata.category(c)[0] in "LMNS")
+        plain = "".join(c for c in unicodedata.normalize("NFKC", written[:MOST_CHARS]).casefold() if unicodedata.category(c)[0] in "LMNS")
         return f"{label}-{digits(self._keyed(label, plain))}"
 
     def days(self, patient: str) -> int:
@@ -131,5 +133,6 @@ def deidentified(how: Deidentifying, predictor: Predictor, documents: Iterable[D
 
     for reading in predictor.predict(passing()):
         document = waiting.popleft()
-        patient = str(document.meta.get("patient") or "").strip() or _PAGE.sub("", document.id)
+        known = document.meta.get("patient")
+        patient = ("" if known is None else str(known).strip()) or _PAGE.sub("", document.id)
         yield reading if reading.failed else Document(document.id, how.text(document.text, reading.findings, patient), how.meta(document.meta, patient))

@@ -43,7 +43,8 @@ def _by_precedence(findings: Sequence[Finding]) -> list[Finding]:
         if finding.source == "student":
             return 1
         around = sure[max(0, bisect_right(starts, finding.start) - 1) :][:1]
-        return 2 if any(f.label == finding.label and f.start <= finding.start and finding.end <= f.end for f in around) else 0
+        longer = [f for f in around if f.end - f.start > finding.end - finding.start]
+        return 2 if any(f.label == finding.label and f.start <= finding.start and finding.end <= f.end for f in longer) else 0
 
     return sorted(findings, key=lambda f: (rank(f), f.start - f.end, f.start))
 

@@ -143,6 +143,8 @@ class Predictor:
         except Exception as error:  # a pack's code: whatever it raises is this document's failure alone
             _raise_machines(error)
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() raised {type(error).__name__}")
+        if not _is_text(text):
+            return Reading(document.id, stage="clean", code="hook_failed", reason="clean() gave no string, or one with half a surrogate pair")
         if changed:
             return Reading(document.id, stage="clean", code="hook_failed", reason=f"clean() changed the length {len(document.text)} to {len(text)}")
         return text
@@ -217,8 +219,16 @@ def chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield chunk
 
 
+def _is_text(text: object) -> bool:
+    """Whether a hook gave valid Unicode."""
+    try:
+        return isinstance(text, str) and text.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings in order; of a rule and the student saying the same of one range the surer is kept."""
+    """The findings in order; of several that say the same of one range the surest is kept."""
     best: dict[tuple[str, int, int, str, int, int], Finding] = {}
     for finding in findings:
         key = (finding.task, finding.start, finding.end, finding.label, finding.other_start, finding.other_end)

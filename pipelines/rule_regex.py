@@ -23,8 +23,6 @@ OVERLAP = 1_000
 # and all together may take so long on a text, of the processor's time: fifty times what the slowest pack takes, and never so long that a worker seems to hang
 SECONDS_A_CHAR, LEAST_SECONDS, MOST_SECONDS = 2e-4, 3.0, 20.0
 REMEDY = "An expression that reads on far beyond what it finds takes ever longer: let it end sooner, or split the document"
-# matches between two looks at the clock
-UNTIMED = 64
 
 Match = tuple[str, int, int]
 
@@ -73,8 +71,11 @@ class RegexRules:
             chosen.Add("")  # found in every text: where it is not, RE2 had no room to search
             for _, _, compiled in rules:
                 chosen.Add(compiled.pattern)
-            chosen.Compile()
-            self._sets.append((chosen, rules))
+            try:
+                chosen.Compile()
+                self._sets.append((chosen, rules))
+            except self._re2.error:  # too large together: each is looked for by itself
+                self._sets.append((None, rules))
 
     def matches(self, text: str, budget: Budget) -> Iterator[Match]:
         """Label, first character and the one after the last of each match. Raises RuleBudget."""
@@ -92,15 +93,16 @@ class RegexRules:
     def _occurring(self, piece: bytes) -> Iterator[tuple[str, str, Any]]:
         """The rules that occur in a piece, and all of those that RE2 had no room to search together."""
         for together, rules in self._sets:
-            found = together.Match(piece)
+            found = together.Match(piece) if together is not None else ()
             yield from (rules[i - 1] for i in found if i) if 0 in found else rules
 
     def _found(self, piece: bytes, budget: Budget, ends: float) -> Iterator[tuple[str, int, int, int]]:
         """Label, where the match begins, first and last of what is found, in bytes; `ends`: when this thread's processor time is up."""
         for name, label, compiled in self._occurring(piece):
-            for number, match in enumerate(compiled.finditer(piece)):
+            for match in compiled.finditer(piece):
                 budget.spend(STEPS_A_MATCH, name)
-                if number % UNTIMED == UNTIMED - 1 and time.thread_time() > ends:
+                # one match reads a piece at most; a look at the clock takes a fifth of a microsecond
+                if time.thread_time() > ends:
                     raise RuleBudget(f"rule {name!r} was stopped: the expressions took too long on this text. {REMEDY}")
                 group = next((g for g in range(1, compiled.groups + 1) if match.start(g) >= 0), 0)
                 if match.start(group) < match.end(group):

@@ -67,12 +67,12 @@ class Expressions:
         self._set = self._re2.Set.SearchSet(self._options)
         for expression in self._known:
             self._set.Add(expression)
-        self._set.Compile()
         self.found.cache_clear()
         try:
+            self._set.Compile()
             self._search("")
-        except MemoryError as error:
-            raise ValueError(str(error)) from None
+        except (MemoryError, self._re2.error):
+            raise ValueError(self._no_room()) from None
 
     def _marked(self, value: Any) -> Any:
         if isinstance(value, Mapping) and value and {str(key).upper() for key in value} <= {"IN", "NOT_IN"}:
@@ -95,8 +95,11 @@ class Expressions:
         """The expressions, with their marks, that are found in a word."""
         found = self._set.Match(word)
         if 0 not in found:
-            raise MemoryError(f"RE2 has no room for the {len(self._known) - 1} expressions of these rules together: make the longest shorter")
+            raise MemoryError(self._no_room())
         return frozenset(MARK + self._known[i] for i in found)
+
+    def _no_room(self) -> str:
+        return f"RE2 has no room for the {len(self._known) - 1} expressions of these rules together: make the longest shorter"
 
 
 class Words:

@@ -222,7 +222,11 @@ def _folded(unit: str) -> str:
     if not unit:
         return unit
     first = _folded_alone(unit[0])
-    return first if len(unit) == 1 else unicodedata.normalize("NFKC", first + unit[1:])
+    if len(unit) == 1:
+        return first
+    if first == unit[0] and unicodedata.normalize("NFKC", first) != first:  # it stays what it is, with marks too
+        return first + unicodedata.normalize("NFKC", unit[1:])
+    return unicodedata.normalize("NFKC", first + unit[1:])
 
 
 @lru_cache(1 << 16)

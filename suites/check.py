@@ -197,16 +197,26 @@ def _check_hooks(pack: Pack, examples: list[Example], trusted: Sequence[str]) ->
     for example in examples:
         text = example.document.text
         try:
-            if len(hooks.clean(text)) != len(text):
+            cleaned = hooks.clean(text)
+            if not isinstance(cleaned, str):
+                problems.append(f"{path}: clean() gave {type(cleaned).__name__} for {example.document.id}, expected a string.")
+            elif len(cleaned) != len(text):
                 problems.append(f"{path}: clean() changed the length of {example.document.id}. Put a space where a character goes.")
             refined = list(hooks.refine(text, [replace(f, source="rule") for f in example.gold]))
         except Exception as error:  # a pack's code: whatever it raises is a problem of the pack
             problems.append(f"{_raised_at(error, pack)}: a hook raised {type(error).__name__} on {example.document.id}. It must take any text and findings.")
             continue
-        strange = next((f for f in refined if not is_legal(f, pack, len(text))), None)
+        strange = next((f for f in refined if not _is_legal(f, pack, len(text))), None)
         if strange is not None:
             problems.append(f"{path}: refine() gave an illegal finding for {example.document.id}: {_why_illegal(strange, pack, len(text))}")
     return problems
+
+
+def _is_legal(finding: Finding, pack: Pack, n_chars: int) -> bool:
+    try:
+        return is_legal(finding, pack, n_chars)
+    except TypeError:  # a list for a name, None for a number
+        return False
 
 
 def _raised_at(error: Exception, pack: Pack) -> str:
@@ -217,6 +227,9 @@ def _raised_at(error: Exception, pack: Pack) -> str:
 
 def _why_illegal(finding: Finding, pack: Pack, n_chars: int) -> str:
     """Which part of a finding is illegal, and what was expected."""
+    for part, kind in (("task", str), ("label", str), ("start", int), ("end", int), ("score", (int, float))):
+        if not isinstance(value := getattr(finding, part), kind):
+            return f"{part} is {type(value).__name__}. See docs/packs.md for what a finding holds."
     task = pack.tasks.get(finding.task)
     if task is None:
         return f"task {shown(finding.task)} is none of this pack.{guess(finding.task, pack.tasks)}"

@@ -68,7 +68,7 @@ class Pack:
 
 def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sorted(filter(Path.is_file, paths)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -97,6 +97,7 @@ def _is_storable(finding: Finding) -> bool:
         and (finding.value is None or _is_text(finding.value))
         and (finding.unit is None or (_is_text(finding.unit) and len(finding.unit) <= UNIT_CHARS))
         and (finding.number is None or _is_number(finding.number))
+        and (finding.page is None or (type(finding.page) is int and 0 < finding.page < 2**31))
     )
 
 
@@ -129,6 +130,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise PackError(f"{path}: not found. A pack is a folder with a pack.toml.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PackError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise PackError(f"{path}: not valid TOML: it is nested too deeply.") from None
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:

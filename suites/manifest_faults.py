@@ -32,6 +32,8 @@ def manifest_faults(folder: Path) -> list[str]:
         return [f"{path}: is not UTF-8 at byte {error.start}. Save it as UTF-8."]
     except tomllib.TOMLDecodeError as error:
         return [f"{path}: not valid TOML: {error}. Mend the line; strings stand in quotes, lists in brackets."]
+    except RecursionError:
+        return [f"{path}: not valid TOML: it is nested too deeply."]
     try:
         Manifest.model_validate(raw)
     except ValidationError as error:

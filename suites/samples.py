@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +48,8 @@ def read_sample(line: str, place: str, pack: Pack) -> Example:
         document = Document(row["id"], row["text"], row.get("meta", {}))
         gold = tuple(_finding(f) for f in row["findings"])
         tasks = frozenset(row.get("tasks", (t.name for t in pack.annotated_tasks)))
-    except (ValueError, KeyError, TypeError) as error:
+        _check_kinds(document, gold)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PackError(f"{place}: wants {{id, text, findings: [{{task, label, start, end}}]}}: {type(error).__name__}.") from None
     for finding in gold:
         task = pack.tasks.get(finding.task)
@@ -59,6 +60,15 @@ def read_sample(line: str, place: str, pack: Pack) -> Example:
             if not 0 <= start < end <= len(document.text):
                 raise PackError(f"{place}: range {start}..{end} lies outside the text of {len(document.text)} characters.")
     return Example(document, gold, tasks)
+
+
+def _check_kinds(document: Document, gold: Iterable[Finding]) -> None:
+    """Raises ValueError where a part is of another kind than it must be."""
+    places = [place for f in gold for place in (f.start, f.end, f.other_start, f.other_end)]
+    names = [name for f in gold for name in (f.task, f.label)]
+    if not all(isinstance(word, str) for word in (document.id, document.text, *names)) or not all(type(place) is int for place in places):
+        raise ValueError
+    document.id.encode()
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:

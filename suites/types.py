@@ -388,7 +388,7 @@ def _check_task(task: Task, tasks: Mapping[str, Task]) -> None:
             raise ValueError(f"task {task.name!r}: within names {reference!r}, which is no spans task of rules")
         if task.kind == "pairs" and other.kind != "spans":
             raise ValueError(f"task {task.name!r}: of = {reference!r} is no spans task")
-        if task.answered_by == "share" and (other.kind not in ("choice", "tags") or other.scope != "document" or other.answered_by != "student"):
+        if task.answered_by == "share" and (label or other.kind not in ("choice", "tags") or other.scope != "document" or other.answered_by != "student"):
             raise ValueError(f"task {task.name!r}: of = {reference!r} is no question about the document that the student answers")
         if task.answered_by == "share" and task.labels != other.labels:
             raise ValueError(f"task {task.name!r}: its labels are those of {reference!r}, in the same order: {list(other.labels)}")

@@ -227,6 +227,10 @@ HOOKS: dict[str, tuple[str, str]] = {
     "unknown label": ("'label': 'B'", "illegal finding for toy-0000: label 'B' is none of task 'things'. Expected one of: A."),
     "range": ("'end': 999", "illegal finding for toy-0000: things/A has the range 0..999, and the text 23 characters."),
     "score": ("'score': 2", "illegal finding for toy-0000: things/A at 0..3 has the score 2, expected 0 to 1."),
+    "no place": ("'start': None", "illegal finding for toy-0000: start is NoneType."),
+    "no score": ("'score': None", "illegal finding for toy-0000: score is NoneType."),
+    "a list for a task": ("'task': ['things']", "illegal finding for toy-0000: task is list."),
+    "bytes": ("def clean(text):\n    return text.encode()\n", "hooks.py: clean() gave bytes for toy-0000, expected a string."),
     "value": ("'value': 3", "illegal finding for toy-0000: things/A at 0..3: its second range, value, number"),
     "no Python": ("def clean(text:\n", "hooks.py: fails on import: SyntaxError"),
 }

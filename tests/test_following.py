@@ -30,6 +30,15 @@ def effect(start: int, end: int, score: float = 1.0) -> Finding:
     return Finding("effects", "EFFECT", score, start, end, unsure=score < 0.5)
 
 
+def test_a_rule_keeps_a_range_that_both_found() -> None:
+    """Where the student found the same range and label, what the rule says of it stays: its certainty and its normal form."""
+    rule = Finding("t", "A", 1.0, 5, 15, "rule", value="2020-03-04")
+    for score in (0.6, 0.99):
+        assert joined("x" * 20, [Finding("t", "A", score, 5, 15, unsure=True), rule], {"t": SPANS}) == [rule]
+    around = Finding("t", "A", 0.99, 2, 15)
+    assert joined("x" * 20, [around, rule], {"t": SPANS}) == [around]
+
+
 def test_pairs_are_of_one_sentence() -> None:
     """Every drug is paired with every effect of its own sentence, in either order, and with none of another; the pair is as sure as the less sure."""
     first = [drug(0, 4), drug(10, 14, 0.4), drug(16, 18, label="DOSE"), effect(20, 25, 0.7)]

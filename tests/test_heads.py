@@ -321,6 +321,9 @@ def test_a_lone_surrogate_fails_alone(toy_pack: Pack, toy_student: tuple[Path, S
 
 
 HOOKS = {
+    "clean gives bytes": "def clean(text):\n    return text.encode()\n",
+    "clean gives half a pair": "def clean(text):\n    return text[1:] + chr(0xD800)\n",
+    "refine gives a page that is none": "from dataclasses import replace\ndef refine(text, findings):\n    return [replace(f, page='x') for f in findings]\n",
     "clean gives nothing": "def clean(text):\n    return None\n",
     "refine gives nothing": "def refine(text, findings):\n    return None\n",
     "refine raises late": "def refine(text, findings):\n    yield from [1 / 0]\n",
@@ -333,5 +336,5 @@ def test_a_bad_hook_fails_its_document(toy_folder: Path, toy_student: tuple[Path
     shutil.copytree(toy_folder / "toy", tmp_path / "toy")
     (tmp_path / "toy" / "hooks.py").write_text(code, encoding="utf-8")
     pack = find_pack("toy", [tmp_path])
-    (reading,) = make_predictor(pack, toy_student[1]).predict([read_samples(pack)[0].document])
-    assert reading.code == "hook_failed"
+    documents = [e.document for e in read_samples(pack)[:3]]
+    assert [reading.code for reading in make_predictor(pack, toy_student[1]).predict(documents)] == ["hook_failed"] * 3

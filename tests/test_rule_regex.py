@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from pathlib import Path
@@ -56,6 +57,23 @@ def test_an_expression_that_cannot_be_used_is_named(tmp_path: Path, expression: 
     (tmp_path / "rules.jsonl").write_text(json.dumps({"label": "t/L", "id": "bad", "regex": expression}) + "\n", encoding="utf-8")
     with pytest.raises(PackError, match=r"rules\.jsonl:1: rule 'bad' cannot be used: "):
         Rules(tmp_path)
+
+
+def test_few_matches_that_take_long_are_stopped() -> None:
+    """The bound holds too where each piece has few matches, each of which costs the whole piece."""
+    chosen = random.Random(1)
+    text = "".join(chosen.choice("ab") + ("c" if i % 1000 == 999 else "") for i in range(1_000_000))
+    rules = made(*[f"(?s)a.{{0,400}}b.{{0,400}}c(?:x{n})?" for n in range(8)])
+    started = time.process_time()
+    with pytest.raises(RuleBudget, match="was stopped"):
+        list(rules.matches(text, Budget(10**9)))
+    assert time.process_time() - started < 60
+
+
+def test_expressions_too_large_together_are_matched_by_themselves() -> None:
+    """Expressions that RE2 accepts alone, and has no room for in one automaton, are used all the same."""
+    rules = made(*[rf"\pL{{1,200}}\pN{{1,200}}c(?:x{n})?" for n in range(8)])
+    assert [found[1:] for found in rules.matches("see ab12c now", Budget(100))]
 
 
 def test_expressions_that_look_ahead_again_and_again_are_stopped() -> None:

@@ -178,3 +178,9 @@ def test_hostile_texts_take_bounded_time(text: str) -> None:
     assert isinstance(signals(text), Signals)
     assert len(skeleton(text).text) <= len(text)
     assert time.process_time() - started < 10.0
+
+
+@pytest.mark.parametrize("text", ["10\u00b2\u0301", "\u00bd\u0301", "\ufdfa\u0301", "\u00b2\u0301\u0302"])
+def test_marks_make_no_sign_say_something_else(text: str) -> None:
+    """A raised digit, a fraction, a sign for a phrase stay with marks on them too: ten squared is not 102."""
+    assert skeleton(text).text[: len(text) - 1] == text[: len(text) - 1]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipelines.importers.names import RESERVED
 from suites.errors import UsageError, unknown
 from suites.types import Label, Name
 
@@ -53,6 +54,8 @@ def parse_ask(written: str) -> Ask:
         raise UsageError(f"--task {written!r}: expected {FORM}, {EXAMPLES}.")
     name, kind, rest = parts[0], parts[1], parts[2:]
     _check(Name, name, f"--task {written!r}: {name!r} is no task name: expected a small letter, then small letters, digits and underscores, 40 at most.")
+    if name in RESERVED:
+        raise UsageError(f"--task {written!r}: {name!r} is a key of every row. Name the task otherwise, and say --field OTHER={name}.")
     if kind not in KINDS:
         raise UsageError(f"--task {written!r}: {unknown('kind', kind, KINDS)}")
     scope, of = "document", None

@@ -73,8 +73,8 @@ def _spans(text: str, lines: list[str], place: str) -> Generator[Note | Fault, N
         if line[0] in _OTHER:
             yield Note(f"{_OTHER[line[0]]} of brat are left out")
         elif line[0] in "AM":
-            _, name, target, *value = [*line.replace("\t", " ").split(), "", ""]
-            said.setdefault(target, {})[name] = value[0] or FLAG
+            _, name, target, value, *_ = [*line.replace("\t", " ").split(), "", "", "", ""]
+            said.setdefault(target, {})[name] = value or FLAG
         elif line[0] != "T":
             yield Fault(where, "The line begins with none of T, A, M, R, E, N, # and *.", "Write it as brat's standoff format has it.")
             return None

@@ -148,5 +148,6 @@ def _check_splits(order: Order, samples: Sequence[Gold]) -> None:
     """Raises DataError where the data's own ids leave a split empty: whoever gives ids has said where they lie."""
     there = {split_of(str(gold.id)) for gold in samples}
     if empty := [split for split in SPLITS if split not in there]:
-        what = f"{order.path}: the ids of its {len(samples)} documents put none into {' and '.join(empty)}."
-        raise DataError(f"{what} Label more, or leave ids out with --no-ids: then they are made, and each split has its share.", "empty_split")
+        what = f"{order.path}: of its {len(samples)} documents none would lie in {' and '.join(empty)}."
+        remedy = "Label more, most of all what is rare; or, where they have ids of their own, leave these out with --no-ids: then each split has its share."
+        raise DataError(f"{what} {remedy}", "empty_split")

@@ -20,9 +20,14 @@ def _plain(written: str, before: str) -> str:
     return plain if plain[:1].isalpha() else f"{before}_{plain}".rstrip("_")
 
 
+# keys that each row of a source has
+RESERVED = ("id", "text", "spans")
+
+
 def legal_name(written: str) -> str:
     """A task's or column's name for a field of the data."""
-    return _plain(_STORED.get(written, written), "field").lower()[:NAME_CHARS].rstrip("_")
+    name = _plain(_STORED.get(written, written), "field").lower()[:NAME_CHARS].rstrip("_")
+    return f"{name}_label" if name in RESERVED else name
 
 
 def legal_labels(written: Iterable[str], wanted: Iterable[str] = ()) -> dict[str, str]:

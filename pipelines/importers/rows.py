@@ -82,7 +82,12 @@ def _values(value: object) -> tuple[str, ...] | None:
 
 
 def _looks_like_spans(value: Sequence[object]) -> bool:
-    return all((isinstance(v, dict) and "start" in v) or (isinstance(v, list) and len(v) == 3) for v in value)
+    """Whether a list is a group of spans: others, of boxes or of times, say nothing of the text."""
+    return all(isinstance(v.get("start"), int) if isinstance(v, dict) else isinstance(v, list) and _is_triple(v) for v in value)
+
+
+def _is_triple(entry: Sequence[object]) -> bool:
+    return len(entry) == 3 and isinstance(entry[0], int) and isinstance(entry[2], str)
 
 
 def _spans(place: str, text: str, key: str, value: Sequence[object]) -> tuple[Span, ...] | Fault:

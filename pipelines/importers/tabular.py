@@ -11,6 +11,8 @@ from pipelines.importers.labelled import Columns, Fault, Item, Labelled, Note, b
 from pipelines.importers.lines import MAX_LINE, text_lines
 from suites.errors import DataError, UsageError, unknown
 
+# a longer name in a header is none: the file has no header
+NAME_CHARS, NAME_WORDS = 60, 5
 RECORD_LINES = 2_000  # a quoted field over more lines is an unclosed quote that would swallow the rest of the file
 
 
@@ -100,6 +102,9 @@ def _delimiter(path: Path, label: str, columns: Columns) -> str:
 def _header(label: str, record: list[str], columns: Columns) -> list[str]:
     """The columns' names. Raises UsageError where one that is needed is not there."""
     header = [name.strip() or f"column_{number}" for number, name in enumerate(record, start=1)]
+    if any(len(name) > NAME_CHARS or len(name.split()) > NAME_WORDS for name in header):  # it may be the first document
+        what = f"{label}:1: the first line has {len(header)} fields, and not all of them look like names of columns."
+        raise DataError(f"{what} Put a line above it that names them, one of them text.", "bad_header")
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise DataError(f"{label}:1: columns that stand twice in the header: {listed(twice)}. Give each a name of its own.", "bad_header")
     for option, name in (("--text-column", columns.text), ("--label-column", columns.label), ("--id-column", columns.id)):

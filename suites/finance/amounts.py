@@ -8,20 +8,68 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .marks import Mark, read_number
+
 _NUMBER = re.compile(r"\d(?:[\d.,'’\s]*\d)?|(?<![^\W\d_])\.\d+")
 # more than all the money there is, in any currency: a row of digits
 _TOO_MUCH = 1e18
+# from here on a word says how many there are of what the number counts
+_SCALED = 1000.0
 _WORD = re.compile(r"[^\W\d_]+\.?|[^\w\s.,'’/+\-–]+")
 
 
-def amount(written: str) -> tuple[float, str | None] | None:
-    """Number and currency of an amount; None where there is no number, or one beyond all money. A currency that is not known is None."""
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A sum, its currency, None where that is not known, and whether it may be another sum."""
+
+    number: float
+    unit: str | None
+    unsure: bool = False
+
+
+def amount(written: str, decimal: Mark | None = None, magnitude: str = "") -> Amount | None:
+    """The sum that is written; None where there is no number, or one beyond all money.
+
+    `decimal` is the mark that the document writes decimals with, where that is known; `magnitude` is said behind the other end of a range.
+    """
     match = _NUMBER.search(written)
     if match is None:
         return _spelled(written)
-    unit, factor = _unit(written[: match.start()] + " " + written[match.end() :])
-    value = _value(match.group()) * factor
-    return (round(value, 8), unit) if value < _TOO_MUCH else None
+    unit, factor = _unit(f"{written[: match.start()]} {written[match.end() :]} {magnitude}")
+    known = _known()
+    # the one mark of 1.25 million and of 1.234 BTC is the decimal one; sums of a million have no thousandths
+    is_fine, is_by_comma = factor >= _SCALED or unit in known.coins, unit in known.by_comma or unit in known.coins
+    number, unsure = read_number(match.group(), decimal, is_fine=is_fine, is_by_comma=is_by_comma)
+    value = number * factor
+    return Amount(round(value, 8), unit, unsure) if value < _TOO_MUCH else None
+
+
+def digits_of(written: str) -> str:
+    """The digits and marks of an amount, nothing of one in words."""
+    match = _NUMBER.search(written)
+    return match.group() if match else ""
+
+
+def is_scaled(written: str) -> bool:
+    """Whether an amount says thousands, millions or the like."""
+    return any(word.lower() in _known().times for word in _tokens(written))
+
+
+@cache
+def _range_end() -> re.Pattern[str]:
+    words = "|".join(sorted(_known().times, key=len, reverse=True))
+    return re.compile(rf"(?i)\s?([-–—]|to\b)\s?(?:[A-Z]{{0,3}}[$£€₹]|[A-Z]{{3}}\s)?\s?(?P<end>(?P<digits>\d[\d.,]{{0,20}})\s?(?P<magnitude>{words}))(?!\w)")
+
+
+def range_end(written: str, after: str) -> re.Match[str] | None:
+    """The other `end` of a range where it alone says the `magnitude`: the "-2.0 million" after "$1.5"; from $500 to $1 million is another thing."""
+    other = None if is_scaled(written) else _range_end().match(after)
+    first, last = amount(written), amount(other["digits"]) if other else None
+    return other if first and last and first.number <= last.number else None
+
+
+def is_code(word: str) -> bool:
+    return word in _known().codes
 
 
 def _unit(words: str) -> tuple[str | None, float]:
@@ -65,6 +113,8 @@ def _tokens(words: str) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class _Known:
     codes: frozenset[str]
+    coins: frozenset[str]
+    by_comma: frozenset[str]
     signs: dict[str, str]
     words: dict[str, str]
     hundredths: dict[str, str]
@@ -82,25 +132,11 @@ def _known() -> _Known:
         return {written: meant for meant, ways in lists[name].items() for written in ways}
 
     times, numerals = ({written: float(n) for written, n in inverted(name).items()} for name in ("times", "numerals"))
-    return _Known(frozenset(lists["codes"].split()), inverted("signs"), inverted("words"), inverted("hundredths"), lists["qualified"], times, numerals)
+    codes, coins, by_comma = (frozenset(lists[name].split()) for name in ("codes", "coins", "by_comma"))
+    return _Known(codes, coins, by_comma, inverted("signs"), inverted("words"), inverted("hundredths"), lists["qualified"], times, numerals)
 
 
-def _value(digits: str) -> float:
-    """1,234.50 and 1.234,50, 9 400 and 1'250.- as numbers: the last mark is the decimal one unless groups of three stand behind it."""
-    digits = re.sub(r"[\s'’]", "", digits)
-    if digits.startswith("."):
-        return float(digits)
-    match = re.fullmatch(r"(.*)([.,])(\d+)", digits)
-    if match is None:
-        return float(digits)
-    before, mark, last = match[1], match[2], match[3]
-    others = set(before) & {".", ","}
-    is_decimal = len(last) != 3 or (others and others != {mark}) or before in ("0", "00")
-    whole = re.sub(r"[.,]", "", before)
-    return float(f"{whole}.{last}") if is_decimal and others != {mark} else float(whole + last)
-
-
-def _spelled(written: str) -> tuple[float, str | None] | None:
+def _spelled(written: str) -> Amount | None:
     """Five hundred dollars: number words in a row, then what they count."""
     known = _known()
     total = group = 0.0
@@ -119,4 +155,4 @@ def _spelled(written: str) -> tuple[float, str | None] | None:
             rest.append(word)
     unit, factor = _unit(" ".join(rest))
     value = (total + group) * factor
-    return (round(value, 8), unit) if seen and value < _TOO_MUCH else None
+    return Amount(round(value, 8), unit) if seen and value < _TOO_MUCH else None

@@ -158,41 +158,78 @@ def hidden(found: Link) -> Iterator[str]:
 @lru_cache(1 << 12)
 def lookalike(found: Link, organisations: tuple[str, ...] = ()) -> tuple[str, bool] | None:
     """How a domain imitates another one, and whether that may be in earnest; `organisations` are names that the text itself speaks of."""
-    if found.is_ip or found.domain in _known().shorteners:
+    known = _known()
+    if found.is_ip or found.domain in known.shorteners:
         return None
-    listed = next((how for name, own in _known().names.items() if found.domain not in own and (how := _imitates(found, name, own))), None)
-    if listed:
-        return listed, False
-    if found.domain not in _known().hosts:
+    if listed := next((how for name, own in known.names.items() if not _is_of(found, own) and (how := _imitates(found, name, own))), None):
+        way, name = listed
+        is_word = name in known.common and way in ("in_subdomain", "with_more") and name in _parts(found)
+        return f"{way}={name}", is_word and not _baits(found) and not _shows(found, known.names[name])
+    if found.domain not in known.hosts:
         named = [words for organisation in organisations if (words := _words(organisation))]
         if any(_is_own(found, words) for words in named):
             return None
         if how := next((how for words in named if (how := _imitates_organisation(found, words))), None):
             return how, False
     parts = _unicode(found.name).split("-")
-    baits = [part for part in parts if part in _known().bait]
+    baits = [part for part in parts if part in known.bait]
     if baits and len(parts) > len(baits):
-        return f"bait_word={baits[0]}", all(bait in _known().mild for bait in baits)
+        return f"bait_word={baits[0]}", all(bait in known.mild for bait in baits)
     return None
 
 
-def _imitates(found: Link, name: str, own: frozenset[str]) -> str | None:
-    """How a domain that is not a listed name's own shows that name."""
+def _host(found: Link) -> str:
+    return ".".join((*found.subdomains, found.domain))
+
+
+def _is_of(found: Link, own: frozenset[str]) -> bool:
+    """Whether a domain, or the whole host, is among a name's own."""
+    return found.domain in own or _host(found) in own
+
+
+def _shows(found: Link, own: frozenset[str]) -> bool:
+    """Whether a host begins, after a dot or at once, with one of a name's own domains: "apple.com.help.example", "apple.com-help.example"."""
+    host = f".{_host(found)}"
+    return any(f".{domain}." in host or f".{domain}-" in host for domain in own)
+
+
+def _parts(found: Link) -> set[str]:
+    """What stands between dots and hyphens of a host, before its public suffix."""
+    return {part for label in (*found.subdomains, found.name) for part in label.split("-")}
+
+
+def _baits(found: Link) -> set[str]:
+    """The words of bait in a host."""
+    return _parts(found) & _known().bait
+
+
+def _imitates(found: Link, name: str, own: frozenset[str]) -> tuple[str, str] | None:
+    """How a domain that is not a listed name's own shows that name, and the name."""
+    way = (
+        _in_host(found, name, own) or _in_path(found, name, own) or ("drawn_like" if any(_is_drawn_like(_unicode(s), name) for s in found.subdomains) else None)
+    )
+    return (way, name) if way else None
+
+
+def _in_host(found: Link, name: str, own: frozenset[str]) -> str | None:
     label = _unicode(found.name)
     if _is_drawn_like(label, name):
-        return f"drawn_like={name}"
-    if any(name in label.split("-") or label in own for label in found.subdomains):
-        return f"in_subdomain={name}"
+        return "drawn_like"
+    # before a service that hosts what others name stands whose page it is
+    is_tenant = found.domain in _known().hosts and not _baits(found) - _known().mild
+    if _shows(found, own) or (not is_tenant and any(name in sub.split("-") for sub in found.subdomains)):
+        return "in_subdomain"
     parts = label.split("-")
     if len(parts) > 1 and any(part == name or _is_drawn_like(part, name) for part in parts):
-        return f"with_more={name}"
+        return "with_more"
     rest = label.removeprefix(name) if label.startswith(name) else label.removesuffix(name)
-    if len(name) >= _SHORT and rest != label and rest in _known().bait:
-        return f"with_more={name}"
+    return "with_more" if len(name) >= _SHORT and rest != label and rest in _known().bait else None
+
+
+def _in_path(found: Link, name: str, own: frozenset[str]) -> str | None:
     path = found.path.lower()
-    if any(domain in path for domain in own) or (len(name) >= _SHORT and re.search(rf"/{name}[/-](?:log-?in|sign-?in|verify|secure|account|update)", path)):
-        return f"in_path={name}"
-    return next((f"drawn_like={name}" for sub in found.subdomains if _is_drawn_like(_unicode(sub), name)), None)
+    shown = any(domain in path and re.search(rf"[/.@=]{re.escape(domain)}(?![\w-])", path) for domain in own)
+    return "in_path" if shown or (len(name) >= _SHORT and re.search(rf"/{name}[/-](?:log-?in|sign-?in|verify|secure|account|update)", path)) else None
 
 
 def _words(organisation: str) -> list[str]:
@@ -258,6 +295,7 @@ def _is_one_edit(a: str, b: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Known:
     names: dict[str, frozenset[str]]
+    common: frozenset[str]
     bait: frozenset[str]
     mild: frozenset[str]
     shorteners: frozenset[str]
@@ -270,4 +308,5 @@ def _known() -> _Known:
     lists = tomllib.loads((Path(__file__).parent / "links.toml").read_text(encoding="utf-8"))
     names = {name: frozenset(own) for name, own in lists["names"].items()}
     words, services = lists["words"], lists["services"]
-    return _Known(names, frozenset(words["bait"]), frozenset(words["mild"]), frozenset(services["shorteners"]), frozenset(services["hosts"]))
+    common, bait, mild = (frozenset(words[name]) for name in ("common", "bait", "mild"))
+    return _Known(names, common, bait, mild, frozenset(services["shorteners"]), frozenset(services["hosts"]))

@@ -6,17 +6,11 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-# A number without a country code is read as one of these countries, the first whose plan has it. Numbers of all countries are read with "+" or "00".
-REGIONS = ("GB", "US")
+# A number without a country code is read as one of these countries, the first whose plan has it, if it begins as numbers do there: in Britain with a
+# nought or, the "+" forgotten, with 44; in America with neither. Numbers of all countries are read with "+" or "00".
+REGIONS = {"GB": re.compile(r"\(?0|44(?:\D{0,3}\d){10}(?!\d)"), "US": re.compile(r"\(?[1-9]")}
 # a run that may be a number: seven digits or more with what stands between them on paper, no more than any number has
 _RUN = re.compile(r"(?<![\w.,/+-])(?:\+|00 ?)?\(?\d(?:[ \u00a0\u202f().\-/]{0,3}\d){6,17}(?![\w,/-]|\.\d)")
-# numbers of another kind say so before them
-_OTHER = re.compile(
-    r"(?i)\b(?:order|ref(?:erence)?|invoice|case|ticket|tracking|customer|account|acct|a/c|parcel|policy|booking|code|id|no|nr|number|iban|card)\b[\s.:#-]*"
-    r"(?:(?:no|nr|number|id|code)\b[\s.:#-]*)?(?:is\s)?$"
-)
-_BEFORE_CHARS = 28
-_CALLED = re.compile(r"(?i)\b(?:call|ring|phone|tel(?:ephone)?|mobile|fax|dial|text|sms|whatsapp|cell|contact)\b")
 
 
 def runs(text: str) -> Iterator[tuple[int, int]]:
@@ -25,15 +19,9 @@ def runs(text: str) -> Iterator[tuple[int, int]]:
         yield match.span()
 
 
-def is_other(before: str) -> bool:
-    """Whether the words before a number say that it is one of another kind."""
-    near = before[-_BEFORE_CHARS:]
-    return _OTHER.search(near) is not None and not _CALLED.search(near)
-
-
-def is_called(before: str) -> bool:
-    """Whether the words before a number say that it is to be called."""
-    return _CALLED.search(before[-_BEFORE_CHARS:]) is not None
+def _regions(written: str) -> list[str]:
+    """The countries whose national number it may be."""
+    return [region for region, begins in REGIONS.items() if begins.match(written)]
 
 
 @lru_cache(1 << 12)
@@ -42,7 +30,7 @@ def number_of(written: str) -> tuple[str, bool] | None:
     import phonenumbers
 
     possible = None
-    for region in (None,) if written.startswith(("+", "00")) else REGIONS:
+    for region in (None,) if written.startswith(("+", "00")) else _regions(written):
         try:
             parsed = phonenumbers.parse("+" + written[2:] if written.startswith("00") else written, region)
         except phonenumbers.NumberParseException:
@@ -59,7 +47,7 @@ def found_in(run: str) -> tuple[tuple[int, int, str], ...]:
     """The valid numbers in a run of digits, each with its place and E.164 form."""
     from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
-    for region in (None,) if run.startswith("+") else REGIONS:
+    for region in (None,) if run.startswith("+") else _regions(run):
         matches = PhoneNumberMatcher(run, region, leniency=Leniency.STRICT_GROUPING)
         if numbers := tuple((m.start, m.end, format_number(m.number, PhoneNumberFormat.E164)) for m in matches):
             return numbers

@@ -19,12 +19,29 @@ _ASKED = {"credentials": "CREDENTIAL_REQUEST", "payment": "PAYMENT_REQUEST"}
 _SURE, _LIKELY = 0.9, 0.7
 # what a sentence must add to the verdict, in logits, to be a reason without a rule: its odds grow by e
 _SPEAKS = 1.0
-# a warning speaks of what others do
+# a warning or report speaks of what others do, and of what was done to others
+_TRICKED = r"told|tricked|conned|duped|persuaded|pressured"
+_PEOPLE = r"victims?|he|she|they|people|customers?|clients?|residents?|users?|pensioners?|man|woman|couple"
 _WARNING = re.compile(
     r"(?i)\b(?:fraudsters?|scammers?|criminals?|crooks|thieves|someone is|people who)\b[^.!?\n]{0,60}\b(?:pretend|send|sent|ask|text|call|use|try|claim)\w*"
     r"|\b(?:fake|forged|fraudulent|scam|phishing) (?:texts?|mails?|e-?mails?|messages?|calls?|letters?|invoices?|notices?)\b"
-    r"|\bit'?s a fake\b|\b(?:mail|e-?mail|caller|letter|sender) (?:asked|told)\b|\bbeware of\b|\bhow to spot\b|\boften forged\b"
+    r"|\bit'?s a fake\b|\b(?:mail|e-?mail|caller|letter|sender) (?:asked|told)\b|\bbeware of\b|\boften forged\b"
+    r"|\bhow to (?:spot\b|(?:recogni[sz]e|avoid|detect|identify|report)\b[^.!?\n]{0,40}\b(?:fraud|scam|phishing|fakes?\b))"
+    r"|\b(?:police|trading standards|action fraud|the fbi|the ftc) (?:say|said|warn|report|advise)\w*\b(?! (?:that )?your?\b)"
+    r"|\b(?:scam|phishing) (?:alert|warning)\b[^.!?\n]{0,40}\b(?:they|he|she|callers?|it)(?:['’](?:ll|d))? (?:(?:will|may|might|then|would|could) )*"
+    r"(?:ask|tell|want|urge|try)"
+    rf"|\b(?!(?:you|i|we)\b)\w+ (?:was|were) (?:(?:then|later|often|first) )?(?:{_TRICKED}) (?:to|into)\b"
+    rf"|\b(?:{_PEOPLE}) (?:was|were) (?:(?:then|later|often|first) )?(?:asked|instructed) to\b"
+    rf"|\bvictims? (?:is|are|has been|have been|gets?|got|being) (?:(?:then|often|usually) )?(?:asked|instructed|{_TRICKED})\b"
 )
+# others will ask for it: a warning, or what the reader is prepared for
+_THEY_WILL = re.compile(
+    r"(?i)\b(?:they|he|she)(?:['’]ll| will| may| might| would) (?:then |also |probably )?(?:ask|tell|want|urge|get|instruct) (?:you|people|for)\b[^.!?;]{0,60}$"
+)
+# a list of what to be wary of names requests
+_REQUESTS = re.compile(r"(?i)\b(?:requests|demands|attempts) (?:to|for|that you)(?: [\w’'-]+){0,2} ?$")
+# who says what he will do himself asks nobody
+_WILL_DO = re.compile(r"(?i)\b(?:i|we)(?:['’]ll| will| shall|['’]m going to| am going to|['’]re going to| are going to) (?:just |also |then )?$")
 # who says that nobody will ask for it does not ask for it
 _NEVER_ASKED = re.compile(
     r"(?i)\b(?:never|not|won['’]t|don['’]t|nobody|no one|no(?: [\w,]+){1,9}? (?:will|would|may|should))\b(?: [\w’']+){0,4}? "
@@ -74,12 +91,13 @@ def reasons(text: str, findings: Sequence[Any], identifiers: Sequence[Any]) -> l
 
 
 def _held(text: str, finding: Any, sentences: Sentences) -> Any | None:
-    """The rule's reason, unless its sentence takes it back; unsure where the student is sure that it asks for nothing."""
+    """The rule's reason, unless its sentence takes it back; unsure where others will ask, or the student is sure that it asks for nothing."""
     start, end = sentences.around(finding.start, finding.end)
     if finding.end > end or _is_taken_back(text, finding.label, start, finding.start, end):
         return None
     ask = sentences.ask(finding.start)
-    doubted = ask is not None and ask.label not in _BORNE_OUT.get(finding.label, {ask.label}) and ask.label == "none" and ask.score >= _SURE
+    doubted = _THEY_WILL.search(text, max(start, finding.start - _SECRET_CHARS), finding.start) is not None
+    doubted |= ask is not None and ask.label not in _BORNE_OUT.get(finding.label, {ask.label}) and ask.label == "none" and ask.score >= _SURE
     return replace(finding, unsure=True) if doubted else finding
 
 
@@ -113,6 +131,8 @@ def _is_taken_back(text: str, label: str, start: int, at: int, end: int) -> bool
     if (label in _ASKED.values() and (_DONE.search(before) or _TO_OTHERS.match(text, at))) or (label == "PAYMENT_REQUEST" and _OTHERS_PAY.search(before)):
         return True
     if label == "THREAT" and before.lower().endswith("if you "):
+        return True
+    if _REQUESTS.search(before) or (label == "GIFT_CARD" and _WILL_DO.search(before) and text[at : at + 4].lower() != "need"):
         return True
     clause = re.split(r"[,;:]\s", before)[-1]
     return _NEGATED.search(clause) is not None and not _CONDITION.search(clause)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from datetime import date
 from itertools import pairwise
 
 import pytest
@@ -61,7 +62,21 @@ DATES = {
     "Well by the 9th.": ("9th", "---09"),
     "They met on Christmas Eve.": ("Christmas Eve", None),
     "Before Easter 2022 again.": ("Easter 2022", None),
-    "Closed 31/06/2020.": None,
+    "Seen 2024-1-5 in clinic.": ("2024-1-5", "2024-01-05"),
+    "Seen 2024/11/5.": ("2024/11/5", "2024-11-05"),
+    "Geboren 04.11.1931.": ("04.11.1931", "1931-11-04"),
+    "Seen 03.25.2020.": ("03.25.2020", "2020-03-25"),
+    "Seen 05JUN2024.": ("05JUN2024", "2024-06-05"),
+    "Given 3Mar24.": ("3Mar24", "2024-03-03"),
+    "Am 5. Juni 2024 gesehen.": ("5. Juni 2024", "2024-06-05"),
+    "Vu le 5 juillet 2024.": ("5 juillet 2024", "2024-07-05"),
+    "El 12 de marzo de 2021.": ("12 de marzo de 2021", "2021-03-12"),
+    "Seen [**2151-7-16**] here.": ("2151-7-16", "2151-07-16"),
+    "Since [**7-16**].": ("7-16", "--07-16"),
+    "Closed 31/06/2020.": ("31/06/2020", None),
+    "Closed 2023-02-30.": ("2023-02-30", None),
+    "[**Hospital 18**] and 10MAR": None,
+    "Closed 31/06/20.": None,
     "Closed 45/60/90.": None,
 }
 AGES = {
@@ -80,6 +95,15 @@ AGES = {
     "Turning ninety next week.": 90.0,
     "He is 95.": 95.0,
     "His 95th birthday was quiet.": 95.0,
+    "Age/Sex: 94/F": 94.0,
+    "94/M with CHF": 94.0,
+    "Pt is M/91, frail.": 91.0,
+    "Age 94/F": 94.0,
+    "Lady of 96 who lives alone.": 96.0,
+    "A widow of 93, frail.": 93.0,
+    "Father died at 98.": 98.0,
+    "Mother lived to be 101.": 101.0,
+    "She passed away peacefully at 92, at home.": 92.0,
     "A centenarian.": None,
     "In her nineties.": None,
 }
@@ -100,6 +124,11 @@ FOUND = {
         "FIN: 600118293": "600118293",
         "see slide H22/5519 again": "H22/5519",
         "known as 1189472 here": "1189472",
+        "MRN: 12-34-56": "12-34-56",
+        "Unit No: 12-34-56": "12-34-56",
+        "MR no 01-23-45": "01-23-45",
+        "Hospital number 12.03.20": "12.03.20",
+        "Account 20210718": "20210718",
     },
     "ID": {
         "NHS No: 999 787 7896": "999 787 7896",
@@ -122,6 +151,14 @@ FOUND = {
         "Serial no. PZK604118H": "PZK604118H",
         "Lot QX77120": "QX77120",
         "IP 203.0.113.44.": "203.0.113.44",
+        "ID: 00-81-23": "00-81-23",
+        "Policy no 99-88-77": "99-88-77",
+        "NHS no. 01-02-03": "01-02-03",
+        "SN PJX409823H": "PJX409823H",
+        "S/N 40982311": "40982311",
+        "NI number QQ123456C": "QQ123456C",
+        "NI number QQ 12 34 56 C": "QQ 12 34 56 C",
+        "known by QQ 12 34 56 C here": "QQ 12 34 56 C",
         "MAC 00:1B:44:11:3A:B7 of the pump": "00:1B:44:11:3A:B7",
         "Card 4111 1111 1111 1111": "4111 1111 1111 1111",
         "IBAN DE89370400440532013000": "DE89370400440532013000",
@@ -139,6 +176,12 @@ FOUND = {
         "Ask for ext. 4471 please": "ext. 4471",
         "Call 555-0119 at night": "555-0119",
         "Free on 0800 555 0109": "0800 555 0109",
+        "+49 (0)761/270-12345": "+49 (0)761/270-12345",
+        "Phone: 089 / 123456": "089 / 123456",
+        "Fax 0761/270-4410": "0761/270-4410",
+        "The ward (555-0142) knows.": "555-0142",
+        "Room 12 (632-4471)": "632-4471",
+        "Ext: 4471": "Ext: 4471",
     },
     "EMAIL": {
         "Write to val.secretary@elmstone.example today.": "val.secretary@elmstone.example",
@@ -163,6 +206,9 @@ FOUND = {
         "Rose Cottage, Mill Lane": "Rose Cottage, Mill Lane",
         "Postcode LS29 6ZT.": "LS29 6ZT",
         "zip code 97229": "97229",
+        "Flat 6, 118 Peckham Rye": "Flat 6, 118 Peckham Rye",
+        "Apt 12, 40 Elm Hollow": "Apt 12, 40 Elm Hollow",
+        "at\n1 Park View\nSandwich\nCT13 9AB": "1 Park View",
     },
     "NAME": {
         "Seen by Dr. Rafael Quintero today.": "Rafael Quintero",
@@ -186,6 +232,18 @@ FOUND = {
         "Margaret Fairweather attends with her carer.": "Margaret Fairweather",
         "Sister Bernadette Cole": "Bernadette Cole",
         "Mr. Parkinson was seen.": "Parkinson",
+        "Seen by Adeyemi (SHO)": "Adeyemi",
+        "Discussed with Okonkwo.": "Okonkwo",
+        "Under the care of Fairweather": "Fairweather",
+        "seen by dr jones": "jones",
+        "Dear mrs de souza,": "de souza",
+        "Referred to dr amara okafor.": "amara okafor",
+        "seen by DR jones today": "jones",
+        "called mrs Fairweather": "Fairweather",
+        "Patient name: nguyen thi lan": "nguyen thi lan",
+        "Surname: o'brien": "o'brien",
+        "First name: mary last name: okafor": "okafor",
+        "Attn: Fairweather": "Fairweather",
     },
     "ORGANISATION": {
         "Seen at St. Aldhelm Medical Center.": "St. Aldhelm Medical Center",
@@ -205,6 +263,11 @@ FOUND = {
         "Back from Hargeisa today.": "Hargeisa",
         "The clinic in Herefordshire closed.": "Herefordshire",
         "Raised in New York.": "New York",
+        "Lives at\n22 Mill Lane\nWaterbeach\nCambridge\nCB25 9HS": "Waterbeach",
+        "22 Mill Lane,\nWaterbeach,\nCambridge,\nCB25 9HS": "Cambridge",
+        "7 Oak Road\nStow\nHistonbury\nCambridge\nCB25 9HS": "Histonbury",
+        "9 Oak Road\nOttawa\nK1A 0B1": "Ottawa",
+        "1 Park View\nSandwich,\nKent\nCT13 9AB": "Sandwich",
     },
 }
 CLEAN = [
@@ -247,6 +310,15 @@ CLEAN = [
     "Plate at C3, C4 and C5.",
     "Wearing -3.75 +1.50 x 060.",
     "Not 999.300.1.2 here.",
+    "Order: 5-10-15 mg.",
+    "By one unit 5-10-15 mg.",
+    "B12 300 pg/mL (232-1245).",
+    "Normal (211-1145), repeat.",
+    "Ferritin (300-2000).",
+    "Ext: 5/5 strength.",
+    "SN visits 3 times.",
+    "Home: 120/80.",
+    "Findings\nNormal\nL4 disc",
     # names of diseases, signs and things
     "Parkinson disease and Crohn's disease.",
     "Mother has Parkinson's disease.",
@@ -274,6 +346,20 @@ CLEAN = [
     "10 Fr drain placed.",
     "Detrol LA 4 mg daily.",
     "Epoetin 4000 units.",
+    # who is no name, and what only looks like a title
+    "Discussed with Hepatology.",
+    "Seen by Podiatry and the Pharmacist.",
+    "Reported by Radiology.",
+    "A drug called Xarelto was begun.",
+    "Organism identified as Klebsiella.",
+    "Moderate MR. No stenosis.",
+    "mr angiography was normal, mild mr noted.",
+    "MS Contin, later ms contin 30 mg.",
+    "The dr said to return.",
+    "Told by dr. requested labs.",
+    "Miss breakfast before the test.",
+    "Drug name: metformin",
+    "Patient name: unknown",
 ]
 
 
@@ -281,6 +367,17 @@ CLEAN = [
 def test_dates_are_found_and_read(text: str, wanted: tuple[str, str | None] | None) -> None:
     """A date is found whole, and has its ISO form where it can be only one date; figures that no calendar has are none."""
     assert [(text[f.start : f.end], f.value) for f in identity(text) if f.label == "DATE"] == ([wanted] if wanted else [])
+
+
+def test_no_birth_lies_ahead() -> None:
+    """The year of a birth, written in two digits, is the last one that is over; other dates may lie ahead."""
+    ahead = date.today().year + 1
+    year = f"{ahead % 100:02d}"
+    for text in (f"DOB 4/13/{year}. Well.", f"Born on 13 April {year}.", f"b. 13.04.{year} at home"):
+        assert [f.value for f in identity(text)] == [f"{ahead - 100}-04-13"]
+    assert [f.value for f in identity("DOB 4/13/08.")] == ["2008-04-13"]
+    assert [f.value for f in identity(f"Born 4/13/{ahead}.")] == [f"{ahead}-04-13"]
+    assert [f.value for f in identity("Booked for 4/13/29.")] == ["2029-04-13"]
 
 
 def test_a_document_tells_the_order_of_its_dates() -> None:
@@ -297,10 +394,14 @@ def test_ages_over_89_are_found_with_their_number(text: str, number: float | Non
 
 
 @pytest.mark.parametrize(
-    "text", ["He is 95% saturated.", "He was 95 kg.", "She is 98.6 today.", "Turned 90 degrees.", "Pt is 94 on room air.", "Aged ninety percent."]
+    "text",
+    [
+        *("He is 95% saturated.", "He was 95 kg.", "She is 98.6 today.", "Turned 90 degrees.", "Pt is 94 on room air.", "Aged ninety percent."),
+        *("BP 194/94 M.", "BP 120/94 F", "F/90% predicted.", "HR 95/min.", "A man of 92 kg.", "Died at 98 hours.", "Survived to 96 months.", "M/91/60 here"),
+    ],
 )
 def test_other_figures_are_no_ages(text: str) -> None:
-    """Saturations, weights, temperatures and angles stay."""
+    """Saturations, weights, temperatures, angles, pressures and spans of time stay."""
     assert [f for f in identity(text) if f.label == "AGE_OVER_89"] == []
 
 
@@ -316,6 +417,11 @@ def test_an_identifier_is_found_whole(label: str, text: str, wanted: str) -> Non
 def test_what_tells_of_nobody_is_left(text: str) -> None:
     """Values, scores, doses, diseases named after people and kinds of places are no identifiers."""
     assert shown(text) == []
+
+
+def test_a_date_after_a_word_of_visits_or_references_stays_one() -> None:
+    """Only words that lead to nothing but numbers make a number of what a calendar has."""
+    assert [label for label, _ in shown("Visit: 12-03-2020, ref 12-03-2020, ID 3/12/2020, patient seen 12-03-20.")] == ["DATE"] * 4
 
 
 def test_a_number_with_a_wrong_check_digit_is_no_nhs_number() -> None:
@@ -415,6 +521,10 @@ HOSTILE = {
     "quotation marks": '"Ann" ' * 25_000,
     "at signs": "a@" * 80_000,
     "lead words": "MRN: tel " * 16_000,
+    "small titles": "by dr jones " * 12_000,
+    "small words": "dr " + "jones " * 25_000,
+    "lines of places": "Mill Lane\nStow\nCambridge\n" * 6_000,
+    "figures after lead words": "MRN no 12-34-56 " * 9_000,
 }
 
 

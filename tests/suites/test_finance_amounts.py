@@ -88,6 +88,25 @@ CASES = [
     ("S$45", 45.0, "SGD"),
     ("3 million naira", 3000000.0, "NGN"),
     ("$500 CAD", 500.0, "CAD"),
+    ("1.234 BTC", 1.234, "BTC"),
+    ("ETH 2.125", 2.125, "ETH"),
+    ("1,250 USDC", 1250.0, "USDC"),
+    ("$5.125bn", 5.125e9, "USD"),
+    ("$1.250m", 1.25e6, "USD"),
+    ("€1.375 million", 1.375e6, "EUR"),
+    ("$1,250 million", 1.25e9, "USD"),
+    ("EUR 2 Mrd", 2e9, "EUR"),
+    ("€3 mrd", 3e9, "EUR"),
+    ("£2 mil", 2e6, "GBP"),
+    ("$1.5 mln", 1.5e6, "USD"),
+    ("$2 Bil", 2e9, "USD"),
+    ("$1.2 B", 1.2e9, "USD"),
+    ("£10 K", 10_000.0, "GBP"),
+    ("Rs 2 Cr", 2e7, "INR"),
+    ("₹1.5 L", 150_000.0, "INR"),
+    ("Rs 5 lacs", 500_000.0, "INR"),
+    ("EUR 500 Tsd", 500_000.0, "EUR"),
+    ("$27.500.000.00", 27_500_000.0, "USD"),
 ]
 
 
@@ -130,3 +149,64 @@ def test_amounts_side_by_side_stay_apart() -> None:
         (1000.0, "EUR"),
         (2000.0, "EUR"),
     ]
+
+
+def sums(text: str) -> list[tuple[float | None, bool]]:
+    """The numbers of all amounts, and which of them are unsure."""
+    return [(f.number, f.unsure) for f in read(text, task="identifiers") if f.label == "AMOUNT"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The rent is 1.234 EUR", [(1234.0, True)]),
+        ("It costs SEK 4.500", [(4500.0, True)]),
+        ("EPS of $1.234", [(1.234, True)]),
+        ("at £1.459 a litre", [(1.459, True)]),
+        ("we want $5.000 now", [(5000.0, True)]),
+        ("1.234 EUR, of it 5,50 EUR for post", [(1234.0, False), (5.5, False)]),
+        ("1.234 EUR in all, 3,5 % less", [(1234.0, False)]),
+        ("£1.459 a litre, £58.36 in all", [(1.459, False), (58.36, False)]),
+        ("EUR 1,250 and EUR 12,50", [(1.25, True), (12.5, False)]),
+        ("$1,250 and EUR 12,50", [(1250.0, False), (12.5, False)]),
+        ("EUR 1,250, $3,400 and £9,999", [(1250.0, False), (3400.0, False), (9999.0, False)]),
+        ("1.234 BTC or 0,5 BTC", [(1234.0, True), (0.5, False)]),
+    ],
+)
+def test_one_mark_before_three_digits_is_read_as_the_document_writes_decimals(text: str, found: list[tuple[float, bool]]) -> None:
+    """A dot before three digits is told by the document's other numbers; where none tells, the sum is unsure. A comma groups in English."""
+    assert sums(text) == found
+
+
+@pytest.mark.parametrize("text", ["GBP/USD 1.275", "1.275 GBP/USD", "EUR/CHF 0.9512 at noon", "USD / JPY 151.20"])
+def test_a_rate_is_no_amount(text: str) -> None:
+    """What one currency costs in another is no sum of money."""
+    assert sums(text) == []
+
+
+def test_both_ends_of_a_range_have_its_magnitude() -> None:
+    """A magnitude behind a range is that of both ends, which are two amounts of one currency; with "to" a person should look."""
+    for text in ("$1.5-2.0 million", "$1.5–2.0m", "$1.5 - 2.0 mln", "$1.5-$2.0 million"):
+        assert sums(f"They lost {text}.") == [(1.5e6, False), (2e6, False)]
+    assert sums("£10 to 20 million") == [(10e6, True), (20e6, True)]
+    assert sums("from $500 to $1 million, $500-$1 million") == [(500.0, False), (1e6, False)] * 2
+    assert sums("€5/€6 million") == [(5.0, False), (6e6, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("€50-100 a day", [(50.0, True)]),
+        ("£5 xqz", [(5.0, True)]),
+        ("£20 B. Smith", [(20e9, True)]),
+        ("£10 M&S voucher", [(10.0, False)]),
+        ("£5 K-pop", [(5.0, False)]),
+        ("£20.00 CR", [(20.0, False)]),
+        ("£500 pcm", [(500.0, False)]),
+        ("£5 for tea", [(5.0, False)]),
+        ("€5 - see below", [(5.0, False)]),
+    ],
+)
+def test_what_may_count_an_amount_makes_it_unsure(text: str, found: list[tuple[float, bool]]) -> None:
+    """Letters that are no word, and a number after a dash, may say how many; words, names of shops and credits on a statement do not."""
+    assert sums(text) == found

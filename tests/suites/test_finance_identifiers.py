@@ -50,6 +50,17 @@ VALID = [
     ("call (202) 555-0125 now", "(202) 555-0125", "PHONE", "+12025550125"),
     ("text 2025550125", "2025550125", "PHONE", "+12025550125"),
     ("call 1-800-555-0199", "1-800-555-0199", "PHONE", "+18005550199"),
+    ("call 800-555-0199", "800-555-0199", "PHONE", "+18005550199"),
+    ("call +1 (770) 555-0123", "+1 (770) 555-0123", "PHONE", "+17705550123"),
+    ("ask at (207) 555-0123", "(207) 555-0123", "PHONE", "+12075550123"),
+    ("ring 1 (770) 555-0123", "1 (770) 555-0123", "PHONE", "+17705550123"),
+    ("ring +44 (161) 496 0217", "+44 (161) 496 0217", "PHONE", "+441614960217"),
+    ("Helpline no: 0800 123 4567", "0800 123 4567", "PHONE", "+448001234567"),
+    ("her number 0161 496 0217", "0161 496 0217", "PHONE", "+441614960217"),
+    ("New number is 0161 496 0217", "0161 496 0217", "PHONE", "+441614960217"),
+    ("SWIFT code DEUTDEFF", "DEUTDEFF", "BIC", "DEUTDEFF"),
+    ("SWIFT COBADEFFXXX", "COBADEFFXXX", "BIC", "COBADEFFXXX"),
+    ("beneficiary's bank, SWIFT: DEUTDEFF", "DEUTDEFF", "BIC", "DEUTDEFF"),
     ("mail Anna.Lee@Bank.Example, please", "Anna.Lee@Bank.Example", "EMAIL", "anna.lee@bank.example"),
     ("see https://my.bank.example/a?b=1.", "https://my.bank.example/a?b=1", "LINK", "bank.example"),
     ("(http://a.co.uk/x_(y))", "http://a.co.uk/x_(y)", "LINK", "a.co.uk"),
@@ -85,6 +96,13 @@ INVALID = {
     "ethereum with a changed case": "0x8b5Cc4df7eeC7d32A7814eCa4af047Ae33b2D523",
     "an order number": "order no. 2025550125",
     "a reference in groups": "reference 0161 4960 217 22",
+    "an order's number": "order number is 0161 496 0217",
+    "an account's number": "account no: 0161 496 0217",
+    "a serial number": "IMEI 490154203237518",
+    "an order's digits that pass Luhn": "order no. 4111111111111111",
+    "an invoice's digits that pass Luhn": "Invoice 6011000990139424",
+    "swift as a name": "Taylor SWIFT CONCERTS",
+    "swift as a word": "Swift: DELIVERY",
     "a date": "2024-05-12 14:30",
     "a version": "version 10.12.2024",
     "a file": "Salary.pdf and notes.md and backup.zip",
@@ -149,6 +167,24 @@ def test_a_form_without_a_checksum_is_unsure() -> None:
     """An Ethereum address in one case, an ISIN that nothing names, and a number that no plan knows are for a person to look at."""
     texts = [ETH.lower(), "XS1234506787", "07700 900142", ETH, "ISIN XS1234506787", "0161 496 0217"]
     assert [read(text, task="identifiers")[0].unsure for text in texts] == [True, True, True, False, False, False]
+
+
+def test_a_cards_number_is_sure_where_something_says_that_it_is_one() -> None:
+    """Digits in a row pass Luhn by chance: they are sure beside a word for a card, or grouped as on one; after another lead never."""
+    texts = ["Visa 4111111111111111", "4111111111111111, exp. 04/29", "4111 1111 1111 1111", "4111111111111111", "order 4111 1111 1111 1111"]
+    assert [read(text, task="identifiers")[0].unsure for text in texts] == [False, False, False, True, True]
+
+
+def test_a_number_of_no_plan_is_american_by_its_groups() -> None:
+    """Three, three and four digits without a nought are no British number, though no American plan has them."""
+    (found,) = read("(123) 456-7890", task="identifiers")
+    assert (found.label, found.value, found.unsure) == ("PHONE", "+11234567890", True)
+
+
+def test_a_new_number_is_a_telephones() -> None:
+    """The number that a relative writes from is found."""
+    for text in ("Mum, this is my new number 07700 900142", "New number: 07700 900142", "my no. 07700 900142"):
+        assert [(f.label, f.value) for f in read(text, task="identifiers")] == [("PHONE", "+447700900142")]
 
 
 def test_a_coin_is_the_unit_of_its_address() -> None:

@@ -54,12 +54,29 @@ def test_an_imitated_name_is_seen(link: str, how: str) -> None:
             "https://goggles.example/x",
             "https://track.parcelway.example/x",
         ),
+        *("https://outlook.office.com/mail", "https://outlook.office365.com/x", "https://outlook.live.com/x", "https://account.live.com/x"),
+        *("https://nhs.sharepoint.com/x", "https://dhl.eventbrite.com/x", "https://google.zoom.us/j/1"),
+        *("https://www.google-analytics.com/x", "https://c.amazon-adsystem.com/x", "https://shop.example/olive.company/x"),
         *("https://www.pineapple.com/x", "https://news.example/paypal-results", "https://t-online.example/x"),
     ],
 )
 def test_an_honest_domain_is_none(link: str) -> None:
     """A name's own domain, ordinary words that are near a name, and a name in an ordinary path imitate nothing."""
     assert deceits(f"See {link} please.") == []
+
+
+@pytest.mark.parametrize(
+    ("link", "unsure"),
+    [
+        *((f"https://{domain}/x", True) for domain in ("apple-orchard.org", "booking-hotel-paris.fr", "the-amazon-river.org", "chase-lodge.co.uk")),
+        *((f"https://{domain}/x", False) for domain in ("apple-support.com", "secure-chase.com", "verifyapple.uk", "amazon.orders-login.example")),
+        *((f"https://{domain}/x", False) for domain in ("apple.com.help.example", "apple.com-help.example", "dhl-paket.example")),
+        *((f"https://{domain}/x", False) for domain in ("paypal-verify.zendesk.com", "paypa1.zendesk.com", "paypal.com.zendesk.com")),
+    ],
+)
+def test_a_name_that_is_a_word_needs_bait_to_be_sure(link: str, unsure: bool) -> None:
+    """Of names that are words the imitation is sure beside a word of bait or with the name's own domain shown; before a host of others' pages too."""
+    assert [f.unsure for f in read(f"Go to {link} now.", task="reasons") if f.label == "LOOKALIKE_LINK"] == [unsure]
 
 
 def test_an_organisation_that_the_text_names_is_compared_with() -> None:

@@ -51,7 +51,14 @@ POSITIVE = {
         "Your inheritance fund of USD 6.2 million has been approved for release.",
         "Our agents have recovered your lost coins.",
     ],
-    "GIFT_CARD": ["Buy five Steam cards of $200 each.", "Payment is accepted by Apple gift cards only.", "Scratch the backs and send the codes."],
+    "GIFT_CARD": [
+        "Buy five Steam cards of $200 each.",
+        "Payment is accepted by Apple gift cards only.",
+        "Scratch the backs and send the codes.",
+        "I will need you to get five gift cards today.",
+        "Police say you must pay the fine with gift cards.",
+        "This is an urgent request to buy gift cards.",
+    ],
     "PRIZE": [
         "Congratulations, you have won a new phone!",
         "You have been selected to receive a £900 reward.",
@@ -79,6 +86,8 @@ POSITIVE = {
     "CRYPTO_INVESTMENT": [
         "Our AI trading bot makes 3% profit every day.",
         "He turned $500 into $11,200 in three weeks.",
+        "Earn 4% per day.",
+        "It returns 5% a week.",
         "Join our VIP signals group.",
         "Airdrop live",
     ],
@@ -131,6 +140,19 @@ HARD_NEGATIVE = [
     ("ADVANCE_FEE", "No fee is payable by you in advance."),
     ("GIFT_CARD", "No tax office will ever ask you to pay with gift cards."),
     ("GIFT_CARD", "I bought the gift card for Noor's leaving do."),
+    ("GIFT_CARD", "The police say that victims were told to buy gift cards and send the codes."),
+    ("GIFT_CARD", "An elderly man was persuaded to buy Steam cards worth £500."),
+    ("GIFT_CARD", "How to recognise fraud: calls out of the blue, requests to buy gift cards."),
+    ("GIFT_CARD", "I will buy gift cards for the team."),
+    ("GIFT_CARD", "We'll get some Amazon gift cards for the raffle."),
+    ("CREDENTIAL_REQUEST", "The police say that victims were told to send the codes."),
+    ("CREDENTIAL_REQUEST", "Residents were asked to enter their PIN on a fake page."),
+    ("CREDENTIAL_REQUEST", "Be wary of requests to confirm your password."),
+    ("REMOTE_ACCESS", "Scam alert: they will ask you to install AnyDesk."),
+    ("REMOTE_ACCESS", "Police warned that callers get people to install AnyDesk."),
+    ("CRYPTO_INVESTMENT", "Earn 4% per annum on your ISA."),
+    ("CRYPTO_INVESTMENT", "The bond yields 3.5% per annum."),
+    ("CRYPTO_INVESTMENT", "It returns 5% a year."),
     ("PRIZE", "You won't believe it."),
     ("PRIZE", "Our team won the match."),
     ("THREAT", "The lower courts will be closed while the crane is there."),
@@ -186,6 +208,12 @@ def test_the_students_doubt_makes_a_rule_unsure() -> None:
     assert [f.unsure for f in read(text, sentences(text, "credentials"), task="reasons")] == [False]
     assert [f.unsure for f in read(text, sentences(text, "none", 0.99), task="reasons")] == [True]
     assert [f.unsure for f in read(text, sentences(text, "none", 0.6), task="reasons")] == [False]
+
+
+def test_what_others_will_ask_for_is_unsure() -> None:
+    """Who is told that others will ask may be warned, or prepared for it: a person should look."""
+    (found,) = [f for f in read("Call now, and they will ask you to install AnyDesk.", task="reasons") if f.label == "REMOTE_ACCESS"]
+    assert found.unsure
 
 
 def spoken(text: str, asks: str, number: float, score: float = 0.9) -> list[Finding]:
