@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines import rule_regex
 from pipelines.rule_regex import PIECE_CHARS, RegexRules, pieces
 from pipelines.rule_walk import Budget, RuleBudget
 from pipelines.rules import Rules
@@ -59,15 +60,17 @@ def test_an_expression_that_cannot_be_used_is_named(tmp_path: Path, expression: 
         Rules(tmp_path)
 
 
-def test_few_matches_that_take_long_are_stopped() -> None:
+def test_few_matches_that_take_long_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound holds too where each piece has few matches, each of which costs the whole piece."""
+    monkeypatch.setattr(rule_regex, "LEAST_SECONDS", 1.0)
+    monkeypatch.setattr(rule_regex, "MOST_SECONDS", 1.0)
     chosen = random.Random(1)
-    text = "".join(chosen.choice("ab") + ("c" if i % 1000 == 999 else "") for i in range(1_000_000))
+    text = "".join(chosen.choice("ab") + ("c" if i % 1000 == 999 else "") for i in range(200_000))
     rules = made(*[f"(?s)a.{{0,400}}b.{{0,400}}c(?:x{n})?" for n in range(8)])
     started = time.process_time()
     with pytest.raises(RuleBudget, match="was stopped"):
         list(rules.matches(text, Budget(10**9)))
-    assert time.process_time() - started < 60
+    assert time.process_time() - started < 10
 
 
 def test_expressions_too_large_together_are_matched_by_themselves() -> None:

@@ -9,6 +9,9 @@ import re
 from datetime import date
 
 _MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12}
+# with what four letters German, French and Spanish months begin that no three letters tell
+_MONTHS_ABROAD = {"jänn": 1, "ener": 1, "févr": 2, "märz": 3, "avri": 4, "abri": 4, "mai": 5, "juin": 6, "juil": 7, "août": 8, "agos": 8}
+_MONTHS_ABROAD |= {"okto": 10, "deze": 12, "déce": 12, "dici": 12}
 _ONES = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
 _TEENS = ["tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"]
 _TWENTIES = ["twentieth", *(f"twenty-{one}" for one in _ONES)]
@@ -18,11 +21,11 @@ _PIVOT = 30
 _LEAP = 2000
 # no date is written in more characters: "the twenty-first of September, 2020" has 34
 _LONGEST = 60
-_NUMERIC = re.compile(r"(\d{1,4})\s?[/.-]\s?(\d{1,2})(?:\s?[/.-]\s?(\d{2,4}))?")
+_NUMERIC = re.compile(r"(\d{1,4})\s?[/.-]\s?(\d{1,2})(?:\s?[/.-]\s?(\d{1,4}))?")
 _MONTH_YEAR = re.compile(r"(\d{1,2})[/-](\d{4})")
 _COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _PART = re.compile(r"\d{1,2}/\d{1,2}")
-_WORD = re.compile(r"[A-Za-z]+(?:-[a-z]+)?")
+_WORD = re.compile(r"[A-Za-zÀ-ž]+(?:-[a-z]+)?")
 _DIGITS = re.compile(r"\d+")
 # what is graded, shared or measured as a pair of numbers stands near it
 _SCORED = re.compile(
@@ -48,6 +51,11 @@ _DURATION = re.compile(r"[1-9]\d?/(?:7|12)")
 _DATED_BEFORE = re.compile(
     r"(?i)\b(?:on|dated?|since|until|till|by|before|after|from|admitted|seen|discharged|born|dob|(?:mon|tues|wednes|thurs|fri|satur|sun)(?:day)?)[\s:,(]*$"
 )
+# what follows is the date of a birth
+_BORN_BEFORE = re.compile(r"(?i)\b(?:(?:d\.?o\.?b|birth(?: ?date)?|born)\b|b\.)[\s.:,(=-]{0,6}(?:(?:on|in|at)\b[^\d\n;,.]{0,25})?$")
+# that a day is meant which no calendar has is plain where its year is written out: it is mistyped, and tells as much
+_YEAR_IN_FULL = re.compile(r"(?:.*\D)?(?:19|20)\d\d(?:\D.*)?")
+_CENTURY = 100
 _LOOK_BACK = 45
 
 
@@ -83,7 +91,8 @@ def _numeric(match, first):
         return _whole(int(one), two, int(three)) if three else _partial(int(one), two, None)
     if three is None and len(one) < 3:
         return _either(int(one), two, None, first)
-    return _either(int(one), two, _year(three), first) if three and len(three) != 3 else None
+    # who parts by dots writes the day first
+    return _either(int(one), two, _year(three), first or ("day" if "." in match[0] else None)) if three and len(three) in (2, 4) else None
 
 
 def _either(one, two, year, first):
@@ -99,9 +108,13 @@ def _year(digits):
     return number if len(digits) == 4 else number + (2000 if number <= _PIVOT else 1900)
 
 
+def _month(word):
+    return _MONTHS_ABROAD.get(word[:4]) or _MONTHS.get(word[:3])
+
+
 def _in_words(written):
     words = [w.lower() for w in _WORD.findall(written)]
-    month = next((_MONTHS[w[:3]] for w in words if w[:3] in _MONTHS and w not in _ORDINALS), None)
+    month = next(filter(None, (_month(w) for w in words if w not in _ORDINALS)), None)
     named = next((_ORDINALS[w] for w in words if w in _ORDINALS), None)
     digits = _DIGITS.findall(written)
     years = [d for d in digits if len(d) == 4] or [m[1] for m in [re.search(r"['’](\d\d)\b", written)] if m]
@@ -133,6 +146,18 @@ def _whole(year, month, day):
         return None
 
 
+def of_birth(text, start, end, value):
+    """The value, a hundred years earlier where it is the date of a birth, of a year of two digits, that lies ahead."""
+    if value is None or value[:4] in text[start:end] or value <= date.today().isoformat():
+        return value
+    return f"{int(value[:4]) - _CENTURY}{value[4:]}" if _BORN_BEFORE.search(text[max(0, start - _LOOK_BACK) : start]) else value
+
+
+def is_numeric(written):
+    """Whether it is figures alone, as the numbers of records are."""
+    return _NUMERIC.fullmatch(written) is not None or _COMPACT.fullmatch(written) is not None
+
+
 def is_one(text, start, end, value):
     """Whether what a rule of dates matched is a date: figures that a calendar has, and no score, blood pressure, dose or version."""
     written, after = text[start:end], text[end : end + 30]
@@ -147,7 +172,7 @@ def is_one(text, start, end, value):
         if _DURATION.fullmatch(written) and not _DATED_BEFORE.search(before):
             return False
         return _exists(written) and not _SCORED.search(before) and not _SCORED_AFTER.match(after)
-    return value is not None or _exists(written)
+    return value is not None or _exists(written) or _YEAR_IN_FULL.fullmatch(written) is not None
 
 
 def _exists(written):

@@ -6,9 +6,10 @@ import re
 from dataclasses import replace
 
 from .ages import number
-from .dates import is_one, iso, order
-from .names import place, trimmed
-from .numbers import is_nhs, is_none, may_be_phone
+from .alcohol import is_drunk
+from .dates import is_numeric, is_one, iso, of_birth, order
+from .names import place, small, trimmed
+from .numbers import is_interval, is_nhs, is_none, led, may_be_phone
 from .organisations import is_end, without_others
 
 # what follows an amount that is measured in the patient, not given: "99 mg/dL", "3 mcg/L"
@@ -26,16 +27,28 @@ _LOOK_BACK = 40
 
 def refine(text, findings):
     """The findings without the rules' wrong ones, dates and ages with their normal forms."""
+    findings = [_relabelled(text, f) for f in findings]
     first = order(text[f.start : f.end] for f in findings if f.task == "identity" and f.label == "DATE")
     refined = (_identity(text, f, first) if f.task == "identity" else _dose(text, f) if f.task == "doses" else f for f in findings)
     return [f for f in refined if f is not None]
+
+
+def _relabelled(text, finding):
+    """The finding; a number in place of a date where words lead to one: of two rules that found the same range that of dates is kept."""
+    if finding.task != "identity" or finding.label != "DATE" or finding.source != "rule":
+        return finding
+    lead = led(text, finding.start, finding.end) if is_numeric(text[finding.start : finding.end]) else None
+    if lead is None:
+        return finding
+    label, is_sure = lead
+    return replace(finding, label=label) if is_sure or not is_one(text, finding.start, finding.end, None) else finding
 
 
 def _identity(text, finding, first):
     """The finding read; None where a rule took for an identifier what is none. What the student says is left as it is."""
     written = text[finding.start : finding.end]
     if finding.label == "DATE":
-        value = iso(written, first)
+        value = of_birth(text, finding.start, finding.end, iso(written, first))
         if finding.source == "rule" and not is_one(text, finding.start, finding.end, value):
             return None
         return replace(finding, value=value)
@@ -48,6 +61,8 @@ def _identity(text, finding, first):
 
 def _name(text, finding):
     """A name; an organisation where a word of one ends it, as after "To:"."""
+    if text[finding.start : finding.end].islower():
+        return _ranged(finding, small(text, finding.start, finding.end))
     if is_end(text[finding.start : finding.end]):
         return _organisation(text, replace(finding, label="ORGANISATION"))
     return _ranged(finding, trimmed(text, finding.start, finding.end))
@@ -69,7 +84,7 @@ def _phone(text, finding):
     written = text[finding.start : finding.end]
     if is_nhs(written):
         return replace(finding, label="ID")
-    return finding if may_be_phone(written) else None
+    return finding if may_be_phone(written) and not is_interval(text, finding.start, finding.end) else None
 
 
 def _number(text, finding):
@@ -81,7 +96,9 @@ def _ranged(finding, found):
 
 
 def _dose(text, finding):
-    """None where the amount goes on as a concentration, or is a volume that nobody gave."""
+    """None where the amount goes on as a concentration, is a volume that nobody gave, or is what somebody drinks."""
+    if is_drunk(text, finding.start, finding.end, finding.label):
+        return None
     if finding.label != "DOSE":
         return finding
     if _CONCENTRATION.match(text, finding.end):

@@ -7,11 +7,13 @@ import re
 from .lists import words
 
 _WORD = re.compile(r"[^\s,;:()\[\]\"“”|/]+")
-_TITLE_BEFORE = re.compile(r"(?:^|[^\w])(?:Dr|DR|Dra|Mr|MR|Mrs|MRS|Ms|MS|Miss|Mx|Prof|Professor|Doctor|Sir|Dame|Dear|Rev)\.?,?\s{1,2}$")
+_TITLE_BEFORE = re.compile(r"(?:^|[^\w])(?:[Dd]r|DR|Dra|[Mm]r|MR|[Mm]rs|MRS|[Mm]s|MS|Miss|Mx|[Pp]rof|PROF|Professor|Doctor|Sir|Dame|Dear|Rev)\.?,?\s{1,2}$")
 # that a word of capitals is a name must be told by a title, or by another such word beside it
 _SHORT = 5
 _TITLE_CHARS = 12
 _MIXED = re.compile(r"[A-Z][a-z]{0,2}[A-Z0-9]")
+# branches of medicine and who works in them
+_BRANCH = re.compile(r"[a-z]{2,}(?:olog(?:y|ists?)|iatr(?:y|ists?|ics)|surgery|surgeons?|therap(?:y|ists?)|dontics?|graph(?:y|ers?)|met(?:ry|rists?))")
 # after these a name is that of a disease, sign, test or thing
 _NAMED_AFTER = re.compile(
     r"(?i)(?:['’]s?)?[\s-]{1,2}(?:and \w+ )?(?:\w+ )?(?:disease|syndrome|sign|signs|test|tests|phenomenon|lymphomas?|palsy|"
@@ -56,6 +58,16 @@ def trimmed(text, start, end):
     return begin, finish
 
 
+def small(text, start, end):
+    """The range of the first words of a name in small letters, up to one that belongs to none; None where that is the first."""
+    kept = []
+    for word in parts(text, start, end):
+        if _is_no_name(word[2]) or word[2].strip(".,'’") in words("after_titles"):
+            break
+        kept.append(word)
+    return (kept[0][0], _without_possessive(text, kept[-1][1])) if kept else None
+
+
 def _is_initial(word):
     return len(word) <= 2 and word[0].isupper() and word[1:] in ("", ".")
 
@@ -85,7 +97,7 @@ def place(text, start, end):
 
 def _is_no_name(word):
     low = word.lower().strip(".,'’-&")
-    return low in words("leading") or not low or any(c.isdigit() for c in low)
+    return low in words("leading") or not low or any(c.isdigit() for c in low) or _BRANCH.fullmatch(low) is not None
 
 
 def _is_abbreviation(word):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from .regions import NATIONS
 from .sentences import Sentence
 
 ITEM_CHARS = 90  # an item of a list is no longer
@@ -35,7 +36,7 @@ CUE = re.compile(
     r"|(?:is|are|has|have) to (?!date\b)[a-z]+)\b"
 )
 _IMPERATIVE = re.compile(
-    r"(?i)^\W*(?:cut|cutting|reduc(?:e|ing)|halv(?:e|ing)|lower(?:ing)?|reach(?:ing)?|achiev(?:e|ing)|becom(?:e|ing)|decarboni[sz](?:e|ing)"
+    r"(?i)^\W*(?:cut|cutting|reduc(?:e|ing)|halv(?:e|ing)|lower(?:ing)?(?! than)|reach(?:ing)?|achiev(?:e|ing)|becom(?:e|ing)|decarboni[sz](?:e|ing)"
     r"|eliminat(?:e|ing)|sourc(?:e|ing)|switch(?:ing)?|phas(?:e|ing) out)\b"
 )
 PAST = re.compile(
@@ -61,8 +62,7 @@ _ALWAYS_OTHERS = re.compile(r"(?i)\b(?:competitors?|predecessor|says the|accordi
 _OWN = re.compile(r"(?i)\b(?:we|our|us|ours)\b")
 # of a nation's own goal, in a sentence of the reporter: "in line with Canada's commitments to reduce"
 OF_NATION = re.compile(
-    r"\b(?:nations?|countr(?:y|ies)|governments?|EU|Europe|UK|US|China|Canada|Japan|India|Germany|France|Singapore|Australia|Korea|Brazil|Spain|Italy"
-    r"|Norway|Sweden|Denmark|Finland|Netherlands|Switzerland|Taiwan|Malaysia|Thailand|Indonesia|Mexico|Chile|South Africa|Hong Kong)"
+    rf"\b(?:nations?|countr(?:y|ies)|governments?|{NATIONS})"
     r"(?:'s?|’s?) [^.;]{0,90}$|\b(?i:national|government) (?:\w+ )?(?:goals?|targets?|commitments?|ambition)\b[^.;]{0,60}$"
 )
 _GOES_ON = re.compile(r"(?:Its|Their|It|They|That|This|Neither|Whether|These)\b")
@@ -73,6 +73,21 @@ _TARGET_WORD = re.compile(
 _OTHER_TOPIC = re.compile(
     r"(?i)\b(?:water|waste|recycl\w+|energy|packaging|plastics?|debt|revenue|sales|prices?|costs?|employees?|women|accidents?|dividend|bottles?|trees|EBITDA"
     r"|population|loans?|investments?|expenditure|capital|set aside|allowances?|allocation|certificates?)\b"
+)
+# commitments that were given up, replaced or will not be kept
+_PLEDGE = r"(?:targets?|goals?|commitments?|pledges?|ambitions?|aims?|objectives?|net[- ]zero|neutrality)"
+_GIVEN_UP = re.compile(
+    r"(?i)\b(?:abandon\w*|scrap\w*|(?:we|it|has|have|had|board|company|group) dropped|dropping|withdr[ae]w\w*|g[ai]ve(?:n|s)? up|giving up|revok\w+|cancel\w+"
+    r"|rescind\w*|suspend\w*|shelv\w+|ditch\w*|water\w* down|walk\w* (?:back|away from)|back\w* away from|miss(?:ed|es|ing)?)"
+    rf" (?:our|its|the|their|an?|all|any|this|these|both)\b[^.;,]{{0,60}}\b{_PLEDGE}\b"
+    rf"|\b{_PLEDGE}\b[^.;]{{0,90}} (?:was|were|has been|have been|had been|is|are|being) (?:since |now |then |later )?(?:abandoned|dropped|scrapped|withdrawn"
+    r"|given up|replaced|superseded|revoked|cancelled|canceled|rescinded|suspended|shelved|missed|lifted|discontinued)\b"
+    r"|\bno longer (?:aim|commit|target|plan|intend|pursu|expect|seek|striv|want|hold|believe|be |valid|appl|achiev|attain|feasible|realistic|possible|within"
+    r"|in reach|stand)"
+    r"|\b(?:(?:will|shall|can|could|would|may|do|does|did) not|cannot|won['’]t|unable to|not (?:be )?able to|fail(?:ed|s)? to) (?:be able to |expect to )?"
+    rf"(?:reach|meet|achieve|attain|hit|fulfil|deliver|keep)\w*\b[^.;]{{0,80}}\b(?:{_PLEDGE}|neutral\w*)\b"
+    rf"|\b(?:former|old|earlier|previous|original) (?:[\w-]+ ){{0,3}}{_PLEDGE} (?:was|were|had been|of)\b"
+    r"|\bno (?:\w+ )?(?:targets?|commitments?|pledges?|plans?) (?:to|of|for)\b|\bnot (?:yet )?committed (?:itself |ourselves )?to\b"
 )
 _RESULTS = re.compile(r"(?i)\W*(?:status|progress|results?|achieve\w+|performance|actuals?|where we stand)\b[^.]{0,40}$")
 _VERB = re.compile(r"(?i)\b(?:we|is|are|have|has|will|may|can|must|date|dates|lies|runs?)\b")
@@ -113,7 +128,7 @@ class Commitment:
     @cached_property
     def is_meant(self) -> bool:
         """Whether the reporter states what it will reach for the climate."""
-        return self.about_climate and not self.is_of_others and self._is_ahead
+        return self.about_climate and not self.is_of_others and not _GIVEN_UP.search(self.sentence.words) and self._is_ahead
 
     @cached_property
     def _is_ahead(self) -> bool:
@@ -144,6 +159,11 @@ class Commitment:
 
 def _emits(words: str) -> bool:
     return EMISSION.search(words) is not None and (_OTHER_AIR.search(words) is None or _GAS.search(words) is not None)
+
+
+def has_topic(words: str) -> bool:
+    """Whether words speak of emissions, or of water, waste, energy, money."""
+    return any(topic.search(words) for topic in (EMISSION, NET_ZERO, _OTHER_TOPIC, _OTHER_AIR))
 
 
 def is_other_topic(words: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .numerals import WRITTEN
+from .numerals import WRITTEN, convention_of
 from .tables import Cell, Column, Line, Row, Table
 from .units import read_unit
 from .years import Year, find_years
@@ -22,17 +22,24 @@ _UNIT = re.compile(r"\s(\S{1,12}(?: CO2e?)?)$")
 def tables_of(lines: list[Line]) -> Iterator[Table]:
     """The tables of a page whose rows have years in the line itself or in a line above: `Scope 1 (kt CO2e) 2021 2022 310 298`."""
     columns: tuple[Column, ...] = ()
-    for line in lines:
+    caption: tuple[str, ...] = ()
+    for above, line in pairwise((None, *lines)):
         if line.is_row or len(line.text) > MAX_CHARS:
             columns = ()
             continue
         years = _YEARS.search(line.text)
-        columns = _columns(line, years) if years else columns
+        if years:
+            columns, caption = _columns(line, years), _caption(above)
         row = _row(line, years, columns) if columns else None
         if row is not None:
-            yield Table((), columns, [row], line.text)
+            yield Table(caption, columns, [row], convention_of(line.text))
         elif years is None or line.text[years.end() :].strip():
             columns = ()
+
+
+def _caption(above: Line | None) -> tuple[str, ...]:
+    """The line above the years, unless it is a row itself."""
+    return (above.text.strip(),) if above is not None and above.is_caption and not _FIGURES.search(above.text) else ()
 
 
 def _columns(line: Line, match: re.Match[str]) -> tuple[Column, ...]:
@@ -42,7 +49,8 @@ def _columns(line: Line, match: re.Match[str]) -> tuple[Column, ...]:
     steps = {b.number - a.number for a, b in pairwise(years)}
     if steps not in ({1}, {-1}):
         return ()
-    first = Column(Cell(line.start, line.start, ""), None, actual=True, target=False, unit=False)
+    lead = line.text[:start].strip()
+    first = Column(Cell(line.start, line.start + len(lead), lead), None, actual=True, target=False, unit=False)
     return (first, *(_column(line, year) for year in years))
 
 

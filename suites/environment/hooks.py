@@ -1,11 +1,10 @@
 """Quantities in canonical units, key figures, and written identifiers of standards."""
 
-import re
 from dataclasses import replace
 
+from .says import SAYS
+
 KPI, QUANTITIES, REFERENCES = "kpi", "quantities", "references"
-# a key figure has digits, but for goals that have a name
-_SAYS = re.compile(r"\d|\bParis\b|[a-z][ -]degree")
 
 
 def refine(text, findings):
@@ -14,7 +13,7 @@ def refine(text, findings):
     What reads numbers is imported where there are some: it takes a third of a second, once in a process.
     """
     findings = [finding for finding in findings if finding.task != KPI]
-    if not _SAYS.search(text) and not any(finding.task == QUANTITIES for finding in findings):
+    if not SAYS.search(text) and not any(finding.task == QUANTITIES for finding in findings):
         return [_reference(finding, text) for finding in findings]
     from .kpis import figures_of
     from .places import Places

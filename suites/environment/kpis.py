@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from . import flat, prose, rows, targets
 from .numerals import NUMERAL, Convention
 from .rows import Figure
+from .says import SAYS
 from .sentences import Sentence, sentences_of
 from .tables import Cell, Line, Row, Table
 from .years import find_years
@@ -36,8 +38,8 @@ _WORTH = (
 )
 # sentences above that may say what a sentence is about
 ABOVE = 3
-# a figure has digits, but for goals that have a name
-_SAYS = re.compile(r"\d|\bParis\b|[a-z][ -]degree")
+# words after the number may say that it is of a part, or net
+_GOES_ON = re.compile(r"[ ,(]*(?:net|excl\w*|of|from|at|by|in|across|per|for|after|less|without|only|each)\b(?! (?:FY ?)?(?:19|20)\d\d)")
 _ENTRY = re.compile(r"^\W{0,3}([A-Z][^:|]{2,80}): ?(?=[\d~<])")
 
 
@@ -61,8 +63,9 @@ def _page(text: str, lines: list[Line], tables: list[Table], convention: Convent
     told: list[Figure] = []
     above: tuple[Sentence, ...] = ()
     worth: tuple[bool, ...] = ()
+    titles = [line for line in lines if not _ENTRY.match(line.text)]
     for sentence in sentences_of(text, lines, convention):
-        says = _SAYS.search(sentence.words) is not None
+        says = SAYS.search(sentence.words) is not None
         if sentence.before is None and last is not None and not says:
             last = None
         over, above, worth = above, (*above[1 - ABOVE :], sentence), (*worth[1 - ABOVE :], _is_worth(sentence))
@@ -71,11 +74,11 @@ def _page(text: str, lines: list[Line], tables: list[Table], convention: Convent
         found = [*targets.targets_of(sentence, told, over), *prose.figures_of(sentence, last)]
         told = [*told[-4:], *(f for f in found if f.metric == "TARGET_YEAR")]
         last = next((f for f in reversed(found) if f.quantity.parsed is not None), last)
-        yield from found or _entries(sentence, lines, convention)
+        yield from found or _entries(sentence, titles, convention)
 
 
-def _entries(sentence: Sentence, lines: list[Line], convention: Convention) -> Iterator[Figure]:
-    """The figure of a line `Label (unit): number`, which is a row without a table."""
+def _entries(sentence: Sentence, titles: list[Line], convention: Convention) -> Iterator[Figure]:
+    """The figure of a line `Label (unit): number`, which is a row without a table; `titles` are the page's lines that are none."""
     match = _ENTRY.match(sentence.words)
     if match is None:
         return
@@ -86,10 +89,13 @@ def _entries(sentence: Sentence, lines: list[Line], convention: Convention) -> I
     end = figure.end if figure else start + found.end() if found else start
     if end == start or any(f.start < start for f in sentence.quantities) or find_years(match[1]):
         return
-    above = tuple(line.text.strip() for line in lines if line.end < sentence.start and not _ENTRY.match(line.text))[-1:]
+    if _GOES_ON.match(sentence.text, end, sentence.end):
+        return
+    nearest = bisect_left(titles, sentence.start, key=lambda line: line.end) - 1
+    caption = (titles[nearest].text.strip(),) if nearest >= 0 and titles[nearest].is_caption else ()
     label = Cell(sentence.start + match.start(1), sentence.start + match.end(1), match[1].strip())
     row = Row((label, Cell(start, end, sentence.text[start:end])))
-    yield from rows.figures_of(Table(above, (), [row]), convention)
+    yield from rows.figures_of(Table(caption, (), [row]), convention)
 
 
 def _is_worth(sentence: Sentence) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from .regions import names_region
 from .units import Unit
 
 KEPT = 1024  # labels that are remembered: the cells of a row ask for the same one
 # `Scope 1`, `Scopes 1, 2 and 3`, `Scope 1+2`, `Scope 1 and Scope 2`, `Scope 1, 2 (market-based) and 3`
 _WORD = r"[Ss](?:cope|COPE)[sS]?"
 _JOINED = r"\s?(?:,|and|&|\+|-|–|/|to|plus|, and)\s?"
-SCOPES = rf"{_WORD}[ \u00a0-]?[123]\b(?:(?: \((?:[Ll]ocation|[Mm]arket)[- ]based\))?{_JOINED}(?:{_WORD} ?)?[123]\b(?![.,]?\d)){{0,2}}"
+METHOD = r"(?:(?:[Ll]ocation|[Mm]arket)[- ]bas(?:ed|is)|(?:[Ss]tandort|[Mm]arkt)(?:basiert|bezogen)(?:e[nrs]?)?)"
+SCOPES = rf"{_WORD}[ \u00a0-]?[123]\b(?:(?: \({METHOD}\))?{_JOINED}(?:{_WORD} ?)?[123]\b(?![.,]?\d)){{0,2}}"
 _SCOPES = re.compile(SCOPES)
-_LOCATION = re.compile(r"(?i)\blocation(?:[- ]based)?\b")
-_MARKET = re.compile(r"(?i)\bmarket(?:[- ]based)?\b")
+_LOCATION = re.compile(r"(?i)\blocation\b|\bstandort(?:basiert|bezogen)")
+_MARKET = re.compile(r"(?i)\bmarket\b|\bmarkt(?:basiert|bezogen)")
+_BARE_METHOD = re.compile(rf"(?i)\W*(?:scope 2 )?{METHOD}(?: method| approach)?\W*")
 _EMISSION = re.compile(r"(?i)\b(?:emissions?|GHG|greenhouse|CO2e?|carbon|footprint|scopes?)\b")
 _INTENSITY = re.compile(r"(?i)\bintensit(?:y|ies)\b|\bper\b|\bspecific\b|\bratio\b")
 _ENERGY = re.compile(r"(?i)\benergy (?:consumption|consumed|use|used|usage|demand)\b|\bconsumption of energy\b")
@@ -46,7 +49,9 @@ _NEVER = (
     "savings?, targets?, goals?, budget, offsets?, credits?, "
     " removals?, biogenic, exclud*, excl, sites?, plants?, per cent of, coverage, category, categories, financed, sector, industry, "
     "estimate*, outside, limit, permit*, allowances?, "
-    " potential, verified"
+    " potential, verified, divisions?, segments?, business units?, subsidiar(?:y|ies), joint ventures?, "
+    "fleets?, cars, trucks, aircraft, data ?cent(?:re|er)s?, offices?, buildings?, stores?, warehouses?, factory, factories, mills?, "
+    "forecasts?, outlook, projected, projections?, planned, expected"
 )
 _RELATIVE = "intensity, per, specific, ratio"
 _PART_OF_EMISSIONS = _words(
@@ -65,6 +70,7 @@ _PART_OF_WATER = _words(
     _NEVER,
     _RELATIVE,
     "areas?, stress*, surface, ground ?water, sea ?water, municipal, third[- ]party, from, to (?:the )?(?:river|sea|sewer), "
+    "rivers?, lakes?, wells?, aquifers?, mains, "
     "recycl*, reused?, cooling, fresh ?water, process water, "
     "rain ?water, quality",
 )
@@ -87,16 +93,31 @@ FITTING = {
     "WASTE_GENERATED": MASS,
     **dict.fromkeys(("WASTE_RECYCLED", "WASTE_LANDFILLED"), (*MASS, *SHARE)),
 }
+# by the first word of the metric
+_PARTS = {
+    **dict.fromkeys(("SCOPE1", "SCOPE2", "SCOPE3", "SCOPE12", "SCOPE123", "EMISSIONS"), _PART_OF_EMISSIONS),
+    "ENERGY": _PART_OF_ENERGY,
+    "RENEWABLE": _PART_OF_RENEWABLE,
+    "WATER": _PART_OF_WATER,
+    "WASTE": _PART_OF_WASTE,
+}
 _BY_SCOPES = {"1": "SCOPE1", "2": "SCOPE2", "3": "SCOPE3", "12": "SCOPE12", "123": "SCOPE123"}
 
 
 @lru_cache(maxsize=KEPT)
 def metric_of(label: str, context: str = "") -> str | None:
     """The key figure that a row's or column's label names, None where it is none or in doubt; `context` is its section and caption."""
+    if names_region(label):
+        return None
     for named in (_emissions, _renewable, _energy, _water, _waste):
         if metric := named(label, context):
             return metric
     return None
+
+
+def is_part(metric: str, words: str) -> bool:
+    """Whether words beside a metric make its figure one of a part."""
+    return _PARTS[metric.split("_")[0]].search(words) is not None
 
 
 @lru_cache(maxsize=KEPT)
@@ -131,11 +152,13 @@ def scope_metric(text: str) -> str | None:
 def _emissions(label: str, context: str) -> str | None:
     if _PART_OF_EMISSIONS.search(label) or _INTENSITY.search(label):
         return None
+    section = context.split("\n")[0]
     if _SCOPES.search(label):
-        return None if len(_SCOPES.findall(label)) > 1 else scope_metric(label)
+        metric = None if len(_SCOPES.findall(label)) > 1 else scope_metric(label)
+        # "Scope 2" in the section "Location-based"
+        return scope_metric(f"{label} {section}") if metric == "SCOPE2_EMISSIONS" and _BARE_METHOD.fullmatch(section) else metric
     # "Location-based" in the section "Scope 2"
-    bare = re.fullmatch(r"(?i)\W*(?:scope 2 )?(?:location|market)[- ]based(?: method)?\W*", label)
-    return scope_metric(f"{context.split(chr(10))[0]} {label}") if bare else None
+    return scope_metric(f"{section} {label}") if _BARE_METHOD.fullmatch(label) else None
 
 
 def _energy(label: str, context: str) -> str | None:

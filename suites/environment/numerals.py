@@ -14,6 +14,14 @@ NUMERAL = re.compile(rf"(?<![\w.,]){WRITTEN}(?![\d])")
 _GROUPS = re.compile(r"[ \u00a0\u202f\u2009'’]")
 _OF_THREE = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*")
 _DOUBTFUL = re.compile(r"[1-9]\d{0,2}([.,])\d{3}")
+# numbers that count headings, notes and the like
+_NEAR = 16
+_LINE_BEGINS = re.compile(r"(?:^|[\n\f])[ #*|]{0,4}\Z")
+_HEADING = re.compile(r"[.)]?[ \t]+[A-ZÄÖÜÅÉ](?![A-Z]{2}\b)")
+_NUMBERED = re.compile(
+    r"(?i)\b(?:section|chapter|clause|article|note|table|figure|fig\.|appendix|annex|page|version|kapitel|abschnitt|tabelle|abbildung|ziffer)[ \u00a0]\Z"
+)
+_DATE = re.compile(r"\d\d?\.\d\d?")
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
 _ONES = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
 _TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
@@ -51,11 +59,27 @@ def _decimal_mark(digits: str, convention: Convention, *, grouped: bool) -> str 
 
 
 def convention_of(text: str) -> Convention | None:
-    """How a text writes decimals: `mixed` where it does both, or has `1.234` and `1,234` and nothing that tells; None where no number tells."""
-    numbers = [match.group() for match in NUMERAL.finditer(text)]
-    seen = {told for number in numbers if (told := _told(number))}
-    marks = {match[1] for number in numbers if not seen and (match := _DOUBTFUL.fullmatch(number))}
-    return "mixed" if len(seen) == 2 or len(marks) == 2 else seen.pop() if seen else None
+    """How a text writes decimals: `mixed` where it does both, or has `1.234` and nothing that tells; None where no number tells.
+
+    `1,234` alone is none that tells: in English it is a thousand.
+    """
+    found = list(NUMERAL.finditer(text))
+    seen = {told for match in found if (told := _told(match.group())) and not _is_named(text, match)}
+    in_doubt = not seen and any(is_doubtful(match.group()) for match in found)
+    return "mixed" if len(seen) == 2 or in_doubt else seen.pop() if seen else None
+
+
+def is_doubtful(written: str) -> bool:
+    """Whether the number is one with three decimals or in thousands, as others tell: `1.234`."""
+    match = _DOUBTFUL.fullmatch(written)
+    return match is not None and match[1] == "."
+
+
+def _is_named(text: str, match: re.Match[str]) -> bool:
+    """Whether the number is that of a heading, a note, a table, or a date: it says nothing of decimals."""
+    start, end = match.span()
+    heads = _LINE_BEGINS.search(text, max(0, start - _NEAR), start) and _HEADING.match(text, end)
+    return bool(heads or _NUMBERED.search(text, max(0, start - _NEAR), start) or (_DATE.fullmatch(match.group()) and text[end : end + 1] == "."))
 
 
 def _told(written: str) -> Decimal | None:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from functools import cached_property
 
 from .numerals import Convention, convention_of
-from .rows import unit_beside
+from .rows import convention_in, unit_beside
 from .tables import Line, Row, Table, lines_of, tables_of
 
 
@@ -16,6 +16,7 @@ class Places:
     def __init__(self, text: str) -> None:
         self.convention: Convention = convention_of(text) or "dot"
         self.pages = [(lines, list(tables_of(lines))) for lines in lines_of(text)]
+        self._told: dict[int, Convention] = {}
 
     def at(self, start: int, end: int) -> tuple[Convention, str | None]:
         """How decimals are written around a range, and the unit that its table says of it."""
@@ -27,7 +28,9 @@ class Places:
             return self._of_line(line), None
         table, row = told
         cell = next((c for c in row.cells[1:] if c.start <= start and end <= c.end), None)
-        return table.convention(self.convention), unit_beside(table, row, cell) if cell else None
+        if id(table) not in self._told:
+            self._told[id(table)] = convention_in(table, self.convention)
+        return self._told[id(table)], unit_beside(table, row, cell) if cell else None
 
     def _of_line(self, line: Line) -> Convention:
         return self.convention if self.convention != "mixed" else convention_of(line.text) or self.convention

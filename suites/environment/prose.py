@@ -6,23 +6,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .metrics import SCOPES, fits, scope_metric
+from .metrics import METHOD, SCOPES, fits, is_part, scope_metric
 from .numerals import WRITTEN
 from .quantities import Found, read_quantity
+from .regions import names_region
 from .rows import Figure
 from .sentences import Sentence
 
 WINDOW = 160  # a metric and its number stand no farther apart
-_METHOD = r"(?:[Ll]ocation|[Mm]arket)[- ]based"
 _MENTION = re.compile(
-    rf"(?P<scope>(?:{_METHOD} (?:gross )?)?{SCOPES}(?: GHG| CO2e?| greenhouse gas| carbon)?(?: emissions?| total| figure)?"
-    rf"(?: ?[,(] ?{_METHOD}(?: method)?\)?)?)"
+    rf"(?P<scope>(?:{METHOD} (?:gross )?)?{SCOPES}(?: GHG| CO2e?| greenhouse gas| carbon)?(?: emissions?| total| figure)?"
+    rf"(?: ?[,(] ?{METHOD}(?: method)?\)?)?)"
     r"|(?P<energy>(?:[Tt]otal |[Gg]roup |[Oo]verall )?\b[Ee]nergy (?:consumption|use|usage)\b)"
     r"|(?P<renewable>\b(?:[Ss]hare of )?[Rr]enewable (?:energy|electricity|power|sources)(?: share)?\b)"
     r"|(?P<withdrawal>\b[Ww]ater (?:withdrawals?|abstraction)\b)|(?P<consumption>\b[Ww]ater consumption\b)|(?P<discharge>\b[Ww]ater discharges?\b)"
     r"|(?P<waste>\b[Ww]aste (?:generated|generation|produced)\b)"
     r"|(?P<recycled>\b[Ww]aste recycled\b|\b[Rr]ecycling rate\b)|(?P<landfilled>\b[Ww]aste (?:sent )?to landfill\b)"
-    rf"|(?P<method>\b{_METHOD}(?: method)?\b)|(?P<footprint>\b(?:our|its) (?:[a-z]+ )?(?:carbon )?footprint\b)"
+    rf"|(?P<method>\b{METHOD}(?: method)?\b)|(?P<footprint>\b(?:our|its) (?:[a-z]+ )?(?:carbon )?footprint\b)"
     r"|(?P<intensity>\b(?:[Cc]arbon|[Ee]missions?|GHG|CO2) intensity\b)|(?P<per>\b[Ee]missions per (?:[a-z]+ )?[a-z]{3,})"
 )
 _METRICS = {
@@ -45,7 +45,7 @@ _WAS = (
     rf"|{_MOVED}(?: slightly| sharply| further)?"
     r"(?: by ɋ(?:,? or ɋ,?)?)? to|(?:we )?put at)"
 )
-_OF_WHOM = r"(?: (?:of|from|by|at|across) (?!an? )[^.;:ɋɏ]{2,50}?)?"
+_OF_WHOM = r"(?: (?P<of>of|from|by|at|across) (?P<whom>(?!an? )[^.;:ɋɏ]{2,50}?))?"
 _IN_YEAR = r"(?:,? (?:in|for|during|of) (?:the (?:financial |fiscal |calendar )?year )?ɏ,?)?"
 # between a metric and its number
 _QUALIFIED = r"\)?(?: emissions)?(?: ?\([^()ɋ]{1,40}\))?(?: emissions)?"
@@ -53,11 +53,47 @@ _SAID = re.compile(
     rf"{_QUALIFIED}{_OF_WHOM}{_IN_YEAR}(?: together)? {_WAS} {_ABOUT}|{_QUALIFIED}{_IN_YEAR}(?:,|:| =| –| of| at| came to) {_ABOUT}| \({_ABOUT}"
     rf"|(?: emissions)?\)?(?: emissions)? {_ABOUT}"
 )
+# the whole reporter in other words than its name; and what stands beside a metric or number that is one of a part
+_WHOLE = frozenset(
+    re.findall(
+        r"\w+",
+        "the our its all own owned and or of by we us whole entire total global worldwide combined consolidated controlled continuing reporting under within"
+        " group groups company corporation organisation organization operation operations activities business businesses undertaking firm bank airline utility"
+        " university hospital insurer retailer plc operational financial control boundary value chain sources entities direct indirect",
+    )
+)
+# all of Scope 2
+_PURCHASED = re.compile(
+    r"^\)?(?: emissions)? from (?:our |the )?(?:purchased|bought|imported) (?:electricity|energy|power)(?:,? (?:(?:and|or) )?(?:heat(?:ing)?|steam|cooling))*$"
+)
+_COMPANY = re.compile(r"(?:[Gg]roup|[Cc]ompany|[Cc]orporation|[Hh]oldings?|plc|PLC|AG|SE|SA|NV|ASA|AB|Inc\.?|Ltd\.?|Corp\.?|GmbH)$")
+_BRACKETS = re.compile(r"\(([^()]*)\)")
+_ADJECTIVES = re.compile(r"(?:(?<=[ (])|^)((?:[\w/-]+ ){1,2})$")
+_WHERE = re.compile(
+    r"\)*(?: (?:of|in) (?:waste|energy|water|CO2e?|Scopes? [123]))?(?: emissions)?"
+    r"(?:,? \(?(?:in|for|during) (?:the (?:financial |fiscal |calendar )?year )?ɏ\)?)? (from|at|in|by|across) ([^.,;:()ɋɏ]{2,50})"
+)
+# per something, or after offsets: no gross total
+_RELATIVE = re.compile(r"(?<!as )\b[Pp]er (?!cent\b|annum\b|year\b|the\b)[a-z]|\b[Ff]or (?:each|every) [a-z]")
+_NOT_GROSS = re.compile(
+    r"(?i)\bnet of\b|\bnet (?:scopes?|GHG|CO2|carbon|emissions?|greenhouse)\b|\(net\)|\bexclud\w+|\bexcl\b|\bnot including\b"
+    r"|\b(?:after|less|minus|deducting) (?:[a-z]+ ){0,3}(?:offset\w*|credits|removals|compensation)\b"
+)
+# the method said after the number, with a year before or after it
+_BY_METHOD = (
+    rf"(?:(?:on|under|by|using|with|following|calculated (?:by|with|using|on)) (?:an? |the )?)?(?P<method>{METHOD})(?: (?:method|approach|basis|accounting))?"
+)
+_METHOD_AFTER = re.compile(
+    rf"(?:,? ?\(?(?:in |for )?(?P<before>ɏ)ɏ*\)?)?,? ?\(?{_BY_METHOD}(?:[,;] (?:in )?(?P<after>ɏ)ɏ*)?\)?"
+    rf"(?! ?:|{_ABOUT}ɋ| {_ABOUT}ɋ| ?(?:and|or|&|/) ?(?:the )?{METHOD}(?!:? {_ABOUT}ɋ)| (?:was|were|is|are|it|stood|came|amounted|emissions?|figure|scope)\b)"
+)
+_METHOD_LEAD = re.compile(rf"(?:\b[Oo]n|\b[Uu]sing|\b[Uu]nder|\b[Bb]y) (?:an? |the ){METHOD}(?: (?:method|approach|accounting))?,? [^.;ɋ]{{0,40}}$")
+_BESIDE = 80  # characters after a number that may say of what it is
 # the sentence tells first the old figure, then the restated one
 _RESTATED = re.compile(rf"{_IN_YEAR} (?:was|were|has been|have been) restated from ɋ to ")
 # between one figure and another of the same metric
 _AGAINST = r"(?:down from|up from|from|compared (?:with|to)|against|versus|vs\.?|after)"
-_CHAIN = re.compile(rf"{_IN_YEAR},? ?\(?{_AGAINST} {_ABOUT}|{_IN_YEAR},? ?\((?:in )?ɏ ?:? ?")
+_CHAIN = re.compile(rf"(?: ?\({METHOD}\))?{_IN_YEAR},? ?\(?{_AGAINST} {_ABOUT}|{_IN_YEAR},? ?\((?:in )?ɏ ?:? ?")
 _COMPARES = re.compile(r"(?:This|That|It) compares (?:with|to) ")
 # between a number and the metric it is of
 _OF = re.compile(r" (?:of|in|for) (?:our |its |the )?| ?\(")
@@ -71,6 +107,11 @@ _YEAR_AFTER = re.compile(
     r"\)*(?:,? ?\(?(?:in|for|during) (?:the (?:financial |fiscal |calendar )?year )?(ɏ)|,? ?\((ɏ)ɏ*\)| of (?:waste|energy|water) (?:in|for|during) (ɏ))"
 )
 _YEAR_BEFORE = re.compile(r"(?i)\b(?:in|for|during|of|year|to 3\d \w+)(?: the)?(?: financial| fiscal| calendar)?(?: year)? $|^\W*$|\($")
+# what is compared with a year is of another
+_AS_IN = re.compile(
+    r"(?i)\b(?:as|like|unlike|than|since|with|to|against|over|below|above)(?: (?:those|that|the levels?|levels))?"
+    r" (?:in|of|for|during)(?: the)?(?: \w+)?(?: year)? $"
+)
 _YEAR_EARLIER = re.compile(r" (?:a year earlier|the year before|(?:in )?the (?:previous|prior) year)")
 _LAST_YEAR = re.compile(r"(?i)\bin the (?:previous|prior) year\b|\bthe year before\b")
 _OF_THIS = re.compile(r"(?:Of this|Of these|Of that|Of it)\b")
@@ -91,7 +132,7 @@ _VERBS = tuple(
 )
 _SCOPE_2 = re.compile(r"\b[Ss]cope 2\b")
 # a figure per something that is no unit is no total
-_PER = re.compile(r" (?:per|for each|for every|each) (?!cent\b)[a-z]")
+_PER = re.compile(r"(?:,? \(?in ɏ+\)?)? \(?(?:per|for each|for every|each) (?!cent\b)[a-z]")
 _PARTS = re.compile(rf"{WRITTEN} ?(?P<times>thousand|million|billion)? ?(?P<unit>.*)")
 _EMITTED_PER = re.compile(r"\b[Pp]er ([a-z]{3,})(?: [a-z]+)?,? we (?:emitted|emit) $")
 
@@ -113,7 +154,7 @@ def figures_of(sentence: Sentence, last: Figure | None) -> Iterator[Figure]:
     mentions = tuple(_mentions(sentence))
     previous: Figure | None = None
     for found in sentence.quantities:
-        if found.quantity.unsure or found.quantity.number is None or found.quantity.number < 0 or _PER.match(sentence.text, found.end):
+        if found.quantity.unsure or found.quantity.number is None or found.quantity.number < 0 or _PER.match(sentence.masked, found.end - sentence.start):
             continue
         figure = _by_mention(sentence, mentions, found, previous) or _by_verb(sentence, found, last) or _compared(sentence, found, last)
         if figure is None and previous is not None:
@@ -141,13 +182,15 @@ def _by_mention(sentence: Sentence, mentions: tuple[Mention, ...], found: Found,
     before = next((m for m in reversed(mentions) if m.end <= found.start), None)
     if before is not None and found.start - before.end <= WINDOW and (previous is None or previous.end <= before.start or _moved(sentence, before, found)):
         gap = sentence.between(before.end, found.start)
-        if (_SAID.fullmatch(gap) or _RESTATED.fullmatch(gap)) and _is_actual(sentence, before.start, found, previous):
-            return _figure(sentence, found, before, before.end)
+        said = _SAID.fullmatch(gap)
+        whole = _is_whole(before.metric, gap, said["of"], said["whom"]) if said else _RESTATED.fullmatch(gap)
+        if whole and _is_actual(sentence, before.start, found, previous):
+            return _figure(sentence, found, before)
     after = next((m for m in mentions if m.start >= found.end), None)
     if after is not None and _OF.fullmatch(sentence.between(found.end, after.start)):
         lead = sentence.masked[max(0, found.start - sentence.start - 45) : found.start - sentence.start]
         if not _LESS.search(lead) and _is_actual(sentence, found.start, found, previous):
-            return _figure(sentence, found, after, found.start, until=after.end)
+            return _figure(sentence, found, after, until=after.end)
     return None
 
 
@@ -163,13 +206,73 @@ def _is_actual(sentence: Sentence, start: int, found: Found, previous: Figure | 
     return not _TO_COME.search(sentence.words[clause - sentence.start : found.start - sentence.start]) and not sentence.is_of_others(clause, found.start)
 
 
-def _figure(sentence: Sentence, found: Found, mention: Mention, since: int, until: int | None = None) -> Figure | None:
+def _is_whole(metric: str, gap: str, of: str | None, whom: str | None) -> bool:
+    """Whether what stands between a metric and its number names no part of the reporter, of the gases, of the sources."""
+    beside = re.sub(rf" {_WAS} {_ABOUT}$", "", gap)
+    if metric.startswith("SCOPE2") and _PURCHASED.search(beside):
+        return True
+    if is_part(metric, beside) or any(names_region(inside) for inside in _BRACKETS.findall(beside)):
+        return False
+    return of is None or whom is None or metric.startswith(("EMISSIONS", "RENEWABLE")) or _is_reporter(of, whom)
+
+
+def _is_reporter(of: str, whom: str) -> bool:
+    """Whether `of our operations`, `of Northwind`, `across the Ardal group` is the whole reporter; a name after `at` may be that of a place."""
+    if names_region(whom):
+        return False
+    named = of in ("of", "by") or _COMPANY.search(whom) is not None
+    return all(word.lower() in _WHOLE or (named and word[0].isupper()) for word in re.findall(r"\w+", re.sub(r"['’]s?\b", "", whom)))
+
+
+def _is_beside_part(sentence: Sentence, found: Found, mention: Mention, end: int) -> bool:
+    """Whether the words before the metric, or those after it or its number, make the figure one of a part, a ratio or no gross one."""
+    lead = sentence.between(max(sentence.start, mention.start - _BESIDE), mention.start)
+    if (adjectives := _ADJECTIVES.search(lead)) and is_part(mention.metric, adjectives[1].replace("of which ", "")):
+        return True
+    for place in (found.end, end):
+        where = _WHERE.match(sentence.between(place, min(sentence.end, place + _BESIDE)))
+        if where and (is_part(mention.metric, where[2]) or (where[1] in ("at", "in") and (re.match(r"[A-Z](?!cope)", where[2]) or names_region(where[2])))):
+            return True
+    said = re.split(r"[;ɋ]", lead)[-1] + sentence.between(mention.start, max(mention.start, found.start))
+    tail = re.split(r"[.;ɋ]", sentence.between(found.end, min(sentence.end, found.end + _BESIDE)))[0]
+    ratio = mention.metric != "EMISSIONS_INTENSITY" and _RELATIVE.search(said) is not None
+    return ratio or _NOT_GROSS.search(said) is not None or _NOT_GROSS.search(tail) is not None
+
+
+def _figure(sentence: Sentence, found: Found, mention: Mention, until: int | None = None) -> Figure | None:
+    """The figure of a metric, of Scope 2 by the method that is said after the number or before the metric."""
+    end = until or found.end
+    if _is_beside_part(sentence, found, mention, end):
+        return None
+    method = _METHOD_AFTER.match(sentence.masked, found.end - sentence.start) if mention.metric.startswith("SCOPE") and until is None else None
+    metric = _by_method(sentence, mention, method["method"] if method else None)
+    if metric is None:
+        return None
+    figure = _made(sentence, found, replace(mention, metric=metric), sentence.start + method.end() if method else end)
+    at = sentence.start + method.start("before" if method["before"] else "after") if method and (method["before"] or method["after"]) else -1
+    return replace(figure, year=next(y.name for y in sentence.years if y.start == at)) if figure and at >= 0 else figure
+
+
+def _by_method(sentence: Sentence, mention: Mention, method: str | None) -> str | None:
+    """The metric with the method of Scope 2; None where another one was said before."""
+    if not mention.metric.startswith("SCOPE2"):
+        return mention.metric
+    if method is None and mention.metric == "SCOPE2_EMISSIONS":
+        lead = _METHOD_LEAD.search(sentence.between(max(sentence.start, mention.start - _BESIDE), mention.start))
+        method = lead.group() if lead else None
+    metric = scope_metric(f"Scope 2 {method}") if method else mention.metric
+    # "4,000 t (location-based), 3,000 t (market-based)": the method before is that of another number
+    of_scope = _SCOPE_2.search(sentence.text, mention.start, mention.end) is not None
+    return metric if mention.metric in ("SCOPE2_EMISSIONS", metric) or not of_scope else None
+
+
+def _made(sentence: Sentence, found: Found, mention: Mention, end: int) -> Figure | None:
     quantity = found.quantity
     if mention.per and quantity.parsed is not None and quantity.parsed.is_emission:
         quantity = replace(quantity, unit=f"{quantity.unit}/{mention.per}")
     elif quantity.parsed is None or mention.per or not fits(mention.metric, quantity.parsed):
         return None
-    return Figure(mention.metric, found.start, found.end, quantity, _year(sentence, found, until or found.end))
+    return Figure(mention.metric, found.start, found.end, quantity, _year(sentence, found, end))
 
 
 def _by_verb(sentence: Sentence, found: Found, last: Figure | None) -> Figure | None:
@@ -178,10 +281,10 @@ def _by_verb(sentence: Sentence, found: Found, last: Figure | None) -> Figure | 
     tail = sentence.between(found.end, min(sentence.end, found.end + WINDOW))
     around = (sentence.before.words if sentence.before else "") + sentence.words
     if (per := _EMITTED_PER.search(lead)) and found.quantity.parsed and found.quantity.parsed.is_emission:
-        return _figure(sentence, found, Mention(found.start, found.start, "EMISSIONS_INTENSITY", per[1]), found.start)
+        return _figure(sentence, found, Mention(found.start, found.start, "EMISSIONS_INTENSITY", per[1]))
     for before, after, metric, about in _VERBS:
         if before.search(lead) and after.match(tail) and re.search(rf"(?i)\b{about}\b" if about else "", around) and _fitting(metric, found):
-            if not _is_actual(sentence, found.start, found, None):
+            if not _is_actual(sentence, found.start, found, None) or _is_beside_part(sentence, found, Mention(found.start, found.start, metric), found.end):
                 return None
             year = _year(sentence, found, found.end) or _carried(sentence, last)
             return Figure(metric, found.start, found.end, found.quantity, year)
@@ -265,7 +368,7 @@ def _year(sentence: Sentence, found: Found, end: int) -> str | None:
         lead = sentence.masked[: year.start - sentence.start]
         # "from 310 t in 2021 to 290 t": the year is that of the number before
         moved = re.search(r"\bto $", sentence.between(year.end, found.start)) and re.search(r"\bfrom ɋ", sentence.between(sentence.start, year.start))
-        if _YEAR_BEFORE.search(lead[-40:]) and not moved:
+        if _YEAR_BEFORE.search(lead[-40:]) and not _AS_IN.search(lead[-40:]) and not moved:
             return year.name
     return None
 

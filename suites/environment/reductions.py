@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .commitments import FELL_BY, OF_NATION, REDUCE, Commitment, is_other_topic
+from .commitments import FELL_BY, NET_ZERO, OF_NATION, REDUCE, Commitment, has_topic, is_other_topic
+from .milestones import is_since
 from .numerals import WRITTEN
 from .quantities import Found, Quantity, read_quantity
 from .rows import Figure
@@ -35,6 +36,9 @@ _COUNTED, _FOR_SCOPE = re.compile(r"(?:[:;,]|\bare|\band) $"), re.compile(r" for
 # between one cut and the next
 _AND_THEN = re.compile(r"[^.;ɋɏ%]{0,25} (?:by|in|until)(?: the end of)? ɏ,? ?(?:(?:and|then)(?: by| to)? )?")
 _AND_OTHER = re.compile(r"[^.;ɋɏ%|]{0,12}\b(?:scopes?|emissions?|GHG|and)\b[^.;ɋɏ%|]{0,70} | vs\.? ɏ; [a-z]+ [-–−]?")
+# of water and then of emissions: "by 30 % by 2030 and CO2 emissions by 40 %"
+_AND_OF = re.compile(r"(?:[^.;ɋɏ%]{0,25} (?:by|in|until)(?: the end of)? ɏ)?,? (?:and|then|while) [^.;ɋɏ%|]{3,60} ")
+_CLAUSE = re.compile(r"[,;:|•(ɋ]| and (?!th(?:ose|at)\b)")
 # of results and shares
 _ACHIEVED = re.compile(r" (?:achieved|so far|to date|reached|of(?! (?:our )?(?:emissions|CO2|carbon|GHG)))\b")
 _RESULT = re.compile(r"(?i)\b(?:results?|actual|status|achieved|stand at|stood at|progress|at|after)(?: ɏ)?[\s:–-]{0,4}$")
@@ -61,9 +65,11 @@ def reductions_of(commitment: Commitment, until: Sequence[Year], before: Sequenc
         lead, tail = _around(sentence, found)
         if not _may_be(sentence, found, lead, tail, until):
             continue
-        follows = last is not None and any(chain.fullmatch(sentence.between(last, found.start)) for chain in (_AND_THEN, _AND_OTHER))
+        follows = last is not None and any(chain.fullmatch(sentence.between(last, found.start)) for chain in (_AND_THEN, _AND_OTHER, _AND_OF))
         if follows or (reduces and _is_reduction(lead, tail)) or _is_listed(lead, tail):
             last = found.end
+            if _is_of_other(lead, tail):
+                continue
             start, quantity = _whole(sentence, found)
             yield Figure("REDUCTION_TARGET", start, found.end, quantity, _target_year(sentence, found, until, before))
 
@@ -83,7 +89,7 @@ def _around(sentence: Sentence, found: Found) -> tuple[str, str]:
 
 
 def _may_be(sentence: Sentence, found: Found, lead: str, tail: str, until: Sequence[Year]) -> bool:
-    """Whether a quantity is a percentage that is no result, and not of water, waste or money."""
+    """Whether a quantity is a percentage that is no result."""
     if found.quantity.unit != "%" or found.quantity.unsure:
         return False
     if (
@@ -96,8 +102,15 @@ def _may_be(sentence: Sentence, found: Found, lead: str, tail: str, until: Seque
         or (_FROM.search(lead) and _TO.match(tail))
     ):
         return False
-    clause = re.split(r"[,;:|•]", lead)[-1] + re.split(r"[,;:|•(]", tail)[0]
-    return not is_other_topic(clause) and (_BY_AFTER.match(tail) is not None or not _is_of_result(sentence, found, until))
+    return _BY_AFTER.match(tail) is not None or not _is_of_result(sentence, found, until)
+
+
+def _is_of_other(lead: str, tail: str) -> bool:
+    """Whether what a number is of is water, waste, energy or money: its own clause says it, else the nearest one before."""
+    pieces = _CLAUSE.split(lead)
+    after = _CLAUSE.split(tail)[0] if "ɋ" in tail else re.split(r"[,;:|•(]", tail)[0]
+    clause = f"{pieces[-1]} {after}"
+    return is_other_topic(clause if has_topic(clause) else next((piece for piece in reversed(pieces) if has_topic(piece)), ""))
 
 
 def _is_of_result(sentence: Sentence, found: Found, until: Sequence[Year]) -> bool:
@@ -123,10 +136,21 @@ def _whole(sentence: Sentence, found: Found) -> tuple[int, Quantity]:
     return (begin + match.start(1), Quantity(None, "%", None)) if match else (found.start, found.quantity)
 
 
+def _is_of_another(sentence: Sentence, found: Found, year: Year) -> bool:
+    """Whether between a number and a year another goal is named, or a year that is none the number is compared with."""
+    if NET_ZERO.search(sentence.between(found.end, year.start)):
+        return True
+    between = [y for y in sentence.years if found.end <= y.start < year.start]
+    return any(not is_since(sentence.words[max(0, y.start - sentence.start - 60) : y.start - sentence.start]) for y in between)
+
+
 def _target_year(sentence: Sentence, found: Found, until: Sequence[Year], before: Sequence[Figure]) -> str | None:
     """The year a reduction is to be reached in: the next one named, the last one before it, or that of the target before."""
-    after = [y for y in until if y.start >= found.end]
-    if after or until:
-        return (after[0] if after else until[-1]).name
+    after = next((y for y in until if y.start >= found.end), None)
+    past = [y for y in until if y.start < found.end]
+    if after and _is_of_another(sentence, found, after):
+        return past[-1].name if past else None
+    if after or past:
+        return (after or past[-1]).name
     told = [f.year for f in before if f.metric == "TARGET_YEAR"]
     return told[-1] if told and (_SAME_TIME.search(sentence.words) or re.match(r"(?i)\W*reduction target\b", sentence.words)) else None

@@ -18,7 +18,8 @@ _END = re.compile(r"(?<!\bvs\.)(?<!\bapprox\.)(?<!\bca\.)(?<!\bcf\.)(?<!\bNo\.)(
 # whoever is not the reporter, or is one part of it alone
 _NOT_OWN = re.compile(
     r"(?i)\b(?:suppliers?|customers?|clients?|sector|industry|households?|neighbou?r\w*|depots?|sites?|plants?|terminals?|works|mills?|factory|factories|installations?"
-    r"|boilers?|competitors?|peers?|typical|countr(?:y|ies)|national|worldwide|portfolio|route|refinery|smelters?|vehicle class)\b"
+    r"|boilers?|competitors?|peers?|typical|countr(?:y|ies)|national|worldwide|portfolio|route|refinery|smelters?|vehicle class"
+    r"|subsidiary|(?<!and its )(?<!and our )subsidiaries|affiliates?|joint ventures?|divisions?|segments?|business units?|investees?)\b"
 )
 _ABOUT_IT = re.compile(r"(?:Its|Their|It|They|There)\b")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
 from .numerals import WRITTEN, Convention, convention_of
-from .years import Year, find_years, is_part
+from .years import Year, ahead, find_years, is_part
 
 CAPTION_LINES = 3
 CAPTION_CHARS = 160  # a longer line above a table is a paragraph
@@ -27,6 +27,11 @@ _NO_ACTUAL = re.compile(
     r"notes?|page|assured|yoy|y-o-y|mål|ziel)\b|[Δ±]|^%$"
 )
 _TARGET = re.compile(r"(?i)\b(?:targets?|goals?|mål|ziel)\b")
+# a table under these words holds none
+_TO_COME = re.compile(
+    r"(?i)\b(?:planned|budget|forecasts?|outlook|projected|projections?|expected|pro[- ]forma)\b"
+    r"|^(?!.*\b(?:and|against|vs|versus|progress|performance|towards|to)\b).*\b(?:targets?|goals?)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,12 @@ class Column:
     target: bool
     unit: bool
 
+    @property
+    def named(self) -> str:
+        """The header without its year."""
+        text, at = self.cell.text, self.cell.start
+        return f"{text[: self.year.start - at]} {text[self.year.end - at :]}".strip() if self.year and text else text
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -80,16 +91,12 @@ class Row:
 
 @dataclass(slots=True)
 class Table:
-    """Rows under one header, the lines above it as caption (nearest first), and the rows' text."""
+    """Rows under one header, the lines above it as caption (nearest first), and what the numbers around it tell of decimals."""
 
     caption: tuple[str, ...]
     columns: tuple[Column, ...] = ()
     rows: list[Row] = field(default_factory=list)
-    text: str = ""
-
-    def convention(self, document: Convention) -> Convention:
-        """How the table writes decimals: as the document does, and where that does both as its own numbers tell."""
-        return document if document != "mixed" else convention_of(self.text) or document
+    told: Convention | None = None
 
     @property
     def has_years(self) -> bool:
@@ -109,6 +116,11 @@ class Line:
         return "|" in self.text
 
     @property
+    def is_caption(self) -> bool:
+        """Whether it may stand over a table: no row, no paragraph, no sentence."""
+        return not (self.is_row or len(self.text) > CAPTION_CHARS or _SENTENCE_END.search(self.text))
+
+    @property
     def is_rule(self) -> bool:
         """Whether it only parts header and rows, as in Markdown: `|---|:--:|`."""
         return "-" in self.text and set(self.text) <= set("|-: \t")
@@ -117,7 +129,17 @@ class Line:
     def is_barred(self) -> bool:
         """Whether a bar stands at either end, as in Markdown."""
         outer = self.text.strip()
-        return outer.startswith("|") and outer.endswith("|")
+        return len(outer) > 1 and outer.startswith("|") and outer.endswith("|")
+
+
+def is_no_actual(text: str) -> bool:
+    """Whether a header or label speaks of targets, changes and the like."""
+    return _NO_ACTUAL.search(text) is not None
+
+
+def is_to_come(text: str) -> bool:
+    """Whether a caption speaks of figures that are expected or aimed at."""
+    return _TO_COME.search(text) is not None
 
 
 def lines_of(text: str) -> list[list[Line]]:
@@ -155,7 +177,7 @@ def cells_of(line: Line, *, is_markdown: bool = False) -> tuple[Cell, ...]:
 def _caption(lines: list[Line], at: int) -> tuple[str, ...]:
     above = []
     for line in reversed(lines[max(0, at - CAPTION_LINES) : at]):
-        if line.is_row or len(line.text) > CAPTION_CHARS or _SENTENCE_END.search(line.text):
+        if not line.is_caption:
             break
         above.append(line.text.strip())
     return tuple(above)
@@ -163,15 +185,15 @@ def _caption(lines: list[Line], at: int) -> tuple[str, ...]:
 
 def _tables(caption: tuple[str, ...], lines: list[Line]) -> Iterator[Table]:
     """One table, or several where a header stands in the midst of the rows."""
-    text = "\n".join(line.text for line in lines)
-    table, section = Table(caption, text=text), ""
+    told = convention_of("\n".join(line.text for line in lines))
+    table, section = Table(caption, told=told), ""
     is_markdown = all(line.is_barred for line in lines)
     for number, line in enumerate(line for line in lines if not line.is_rule):
         cells = cells_of(line, is_markdown=is_markdown)
         if _is_header(cells, table, first=number == 0):
             if table.rows:
                 yield table
-            table, section = Table(caption, tuple(map(_column, cells)), text=text), ""
+            table, section = Table(caption, _columns(cells), told=told), ""
         elif len(cells) > 1 and cells[0].text and not any(c.bare for c in cells[1:]):
             section = cells[0].text
         else:
@@ -189,6 +211,13 @@ def _is_header(cells: tuple[Cell, ...], table: Table, *, first: bool) -> bool:
     # in a row of figures that look like years they are not one after the other
     steps = {b - a for a, b in pairwise(names)}
     return not figures and len(names) > 1 and steps in ({1}, {-1}) and not find_years(cells[0].text) and bool(table.columns)
+
+
+def _columns(cells: tuple[Cell, ...]) -> tuple[Column, ...]:
+    """The columns under a header; one whose year is still to come holds no actual figures."""
+    columns = tuple(map(_column, cells))
+    to_come = ahead({column.year.number for column in columns[1:] if column.year and column.actual})
+    return tuple(replace(c, actual=False) if c.year and c.year.number in to_come else c for c in columns)
 
 
 def _column(cell: Cell) -> Column:

@@ -11,7 +11,7 @@ from .milestones import base_years, is_since, target_years
 from .numerals import Convention
 from .quantities import Quantity, read_quantity
 from .reductions import reductions_of
-from .rows import Figure, unit_beside
+from .rows import Figure, convention_in, unit_beside
 from .scenarios import scenarios_of
 from .sentences import Sentence
 from .tables import Table
@@ -38,6 +38,7 @@ def of_table(table: Table, convention: Convention) -> Iterator[Figure]:
     for column in table.columns[1:]:
         if column.year and (column.target or _is_base_header(column.cell.text)):
             yield _of_year("TARGET_YEAR" if column.target else "BASE_YEAR", column.year)
+    convention = convention_in(table, convention)
     for row in table.rows:
         label = row.cells[0]
         if _reduces(label.text):
@@ -45,7 +46,7 @@ def of_table(table: Table, convention: Convention) -> Iterator[Figure]:
                 if is_since(label.text[: year.start]):
                     yield _of_year("BASE_YEAR", Year(label.start + year.start, label.start + year.end, year.name))
         for cell, column in zip(row.cells[1:], table.columns[1:], strict=False):
-            quantity = read_quantity(cell.bare, table.convention(convention), unit_beside(table, row, cell)) if column.target and _reduces(label.text) else None
+            quantity = read_quantity(cell.bare, convention, unit_beside(table, row, cell)) if column.target and _reduces(label.text) else None
             if quantity and quantity.unit == "%" and quantity.number is not None:
                 year = column.year.name if column.year else None
                 yield Figure("REDUCTION_TARGET", cell.start, cell.start + len(cell.bare), _positive(quantity), year)
