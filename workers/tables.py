@@ -217,7 +217,7 @@ findings = Table(
     Column("value", Text, comment="normalised form, where the pack gives one"),
     Column("number", Double, comment="number, where the pack gives one"),
     Column("unit", String(UNIT_CHARS), comment="unit or currency of the number"),
-    Column("unsure", Boolean, nullable=False, server_default=false(), comment="whether a human should look, by the costs that the pack states"),
+    Column("unsure", Boolean, nullable=False, server_default=false(), comment="whether a human should look: by the pack's costs, or a rule is in doubt"),
     Column("other_start", Integer, nullable=False, server_default="0", comment="of a pair: first code point of the second range"),
     Column("other_end", Integer, nullable=False, server_default="0", comment="one past its last; 0: no pair"),
     Column("page", Integer, comment="page of the document that it begins on, from 1; NULL: the text has no pages"),

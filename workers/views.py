@@ -27,7 +27,7 @@ FINDING_COLUMNS = {
     "value": "normalised form, where the pack gives one",
     "number": "number, where the pack gives one",
     "unit": "unit or currency",
-    "unsure": "1 where a human should look, by the costs that the pack states, else 0",
+    "unsure": "1 where a human should look: by the costs that the pack states, or a rule is in doubt; else 0",
     "other_start": "of a pair: first code point of the second range, else NULL",
     "other_end": "of a pair: one past its last code point, else NULL",
     "page": "page that it begins on, from 1, where the document has pages",

@@ -111,6 +111,62 @@ def test_what_a_commitment_says(text: str, expected: list[tuple[str, float | Non
     ]
 
 
+TOPICS: dict[str, list[tuple[float | None, str | None]]] = {
+    "We will cut water use by 30% by 2030 and CO2 emissions by 40% by 2035.": [(40, "2035")],
+    "Cut water use by 30% by 2030 and CO2 emissions by 40% by 2035.": [(40, "2035")],
+    "We aim to reduce waste 20% and emissions 40% by 2030.": [(40, "2030")],
+    "We will lower energy use 15% and Scope 1 emissions 30% by 2030.": [(30, "2030")],
+    "By 2035 we want to use 25% less water and emit 45% less CO2.": [(45, "2035")],
+    "We target a 30% reduction in energy use and a 50% reduction in GHG emissions by 2030.": [(50, "2030")],
+    "We will cut Scope 1 and 2 emissions by 30% and water use by 20% by 2030.": [(30, "2030")],
+    "We will cut energy use and emissions by 20% by 2030.": [(20, "2030")],
+    "We will bring direct emissions and those from purchased energy down by 30 % by 2030.": [(30, "2030")],
+    "We aim to cut emissions by 20 % by 2030 and 50 % by 2040.": [(20, "2030"), (50, "2040")],
+    "By 2030 we will cut emissions by 30% and reach net zero by 2050.": [(30, "2030")],
+    "We will cut emissions by 30 % from 2019 by 2030.": [(30, "2030")],
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), TOPICS.items(), ids=TOPICS)
+def test_a_percentage_is_of_its_own_topic_and_year(text: str, expected: list[tuple[float | None, str | None]]) -> None:
+    """Of water, waste and energy no percentage becomes a cut of emissions, and none takes the year of another goal."""
+    assert [(f.number, f.value) for f in REFINE(text, []) if f.task == "kpi" and f.label == "REDUCTION_TARGET"] == expected
+
+
+GIVEN_UP = [
+    "We abandoned our target of net zero by 2040.",
+    "We no longer aim for net zero by 2040; instead 2050.",
+    "We will not reach our target to cut emissions 50% by 2030.",
+    "We cannot meet our goal of net zero by 2040.",
+    "Our former target of a 30% cut in emissions by 2030 has been replaced.",
+    "We withdrew our commitment to net zero by 2040.",
+    "In March the board scrapped the 2030 target of cutting emissions by 30%.",
+    "Our pledge to be carbon neutral by 2030 was withdrawn.",
+    "It is no longer possible to be net zero by 2030.",
+    "We have given up our goal of climate neutrality by 2035.",
+]
+KEPT = {
+    "We will not only cut emissions by 30 % by 2030 but be net zero by 2040.": {2030, 2040},
+    "We have abandoned coal and will be net zero by 2040.": {2040},
+    "We raised our previous target and will cut emissions by 50 % by 2030.": {2030},
+    "We will no longer burn coal and will cut emissions by 40% by 2030.": {2030},
+    "We remain committed to net zero by 2040.": {2040},
+    "We will not stop until we are net zero in 2040.": {2040},
+}
+
+
+@pytest.mark.parametrize("text", GIVEN_UP)
+def test_a_commitment_that_was_given_up_is_none(text: str) -> None:
+    """What was abandoned, withdrawn, replaced or will not be reached is no commitment."""
+    assert found_in(text) == set()
+
+
+@pytest.mark.parametrize(("text", "years"), KEPT.items(), ids=KEPT)
+def test_a_commitment_beside_words_of_giving_up_is_kept(text: str, years: set[int]) -> None:
+    """What else is abandoned, or not done, leaves the commitment as it is."""
+    assert {f.number for f in REFINE(text, []) if f.task == "kpi" and f.label == "TARGET_YEAR"} == years
+
+
 @pytest.mark.parametrize(
     "words", ["We target net zero by 2030 ", "2021 2022 2023\n", "emissions 5% 5% 2030 2040 ", "well below two degrees two 1.5- degree Paris "]
 )

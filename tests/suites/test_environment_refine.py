@@ -138,6 +138,11 @@ HOSTILE = {
     "spaces": " ",
     "apostrophes": "1'",
     "of": "Scope 1 emissions of ",
+    "entries": "Scope 1 emissions (t): 12\n",
+    "tables in doubt": "tCO2e | 2021 | 2022\nScope 1 | 1.234 | 567\n",
+    "methods": "Scope 2 emissions were 3 tCO2e (market-based) ",
+    "given up": "We abandoned our target of net zero by 2040 ",
+    "ratios": "per tonne Scope 1 emissions were 5 t CO2e ",
 }
 
 
