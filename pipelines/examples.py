@@ -193,12 +193,9 @@ def _without_overlap(gold: list[Finding], pack: Pack) -> tuple[Finding, ...]:
         spans = pack.tasks[finding.task].kind == "spans"
         if not spans or not any(k.task == finding.task and k.start < finding.end and finding.start < k.end for k in kept):
             kept.append(finding)
-    asked = [f for f in kept if pack.tasks[f.task].scope != "span" or any(_asked(pack.tasks[f.task], k, f) for k in kept) or _is_alone(pack, f, gold)]
+    ranges = {t.name: {(k.start, k.end) for k in kept if t.asks(k)} for t in pack.manifest.task if t.scope == "span"}
+    asked = [f for f in kept if pack.tasks[f.task].scope != "span" or (f.start, f.end) in ranges[f.task] or _is_alone(pack, f, gold)]
     return tuple(sorted(asked, key=lambda f: (f.task, f.start, f.end, f.label)))
-
-
-def _asked(task: Task, parent: Finding, finding: Finding) -> bool:
-    return task.asks(parent) and (parent.start, parent.end) == (finding.start, finding.end)
 
 
 def _is_alone(pack: Pack, finding: Finding, gold: Sequence[Finding]) -> bool:
