@@ -21,20 +21,28 @@ _UNIT = re.compile(r"\s(\S{1,12}(?: CO2e?)?)$")
 
 def tables_of(lines: list[Line]) -> Iterator[Table]:
     """The tables of a page whose rows have years in the line itself or in a line above: `Scope 1 (kt CO2e) 2021 2022 310 298`."""
-    columns: tuple[Column, ...] = ()
-    caption: tuple[str, ...] = ()
+    table, told = Table(()), list[str]()
     for above, line in pairwise((None, *lines)):
-        if line.is_row or len(line.text) > MAX_CHARS:
-            columns = ()
-            continue
-        years = _YEARS.search(line.text)
-        if years:
-            columns, caption = _columns(line, years), _caption(above)
-        row = _row(line, years, columns) if columns else None
+        is_flat = not line.is_row and len(line.text) <= MAX_CHARS
+        years = _YEARS.search(line.text) if is_flat else None
+        row = _row(line, None, table.columns) if is_flat and not years else None
+        if row is None:
+            yield from _ended(table, told)
+            table, told = Table(_caption(above), _columns(line, years)) if years else Table(()), []
+            row = _row(line, years, table.columns)
+            if years and row is None and line.text[years.end() :].strip():
+                table = Table(())
         if row is not None:
-            yield Table(caption, columns, [row], convention_of(line.text))
-        elif years is None or line.text[years.end() :].strip():
-            columns = ()
+            table.rows.append(row)
+            told.append(line.text)
+    yield from _ended(table, told)
+
+
+def _ended(table: Table, told: list[str]) -> Iterator[Table]:
+    """The table with what the lines of its rows tell of decimals, if it has any."""
+    if table.rows:
+        table.told = convention_of("\n".join(told))
+        yield table
 
 
 def _caption(above: Line | None) -> tuple[str, ...]:
@@ -49,7 +57,7 @@ def _columns(line: Line, match: re.Match[str]) -> tuple[Column, ...]:
     steps = {b.number - a.number for a, b in pairwise(years)}
     if steps not in ({1}, {-1}):
         return ()
-    lead = line.text[:start].strip()
+    lead = "" if line.text[end:].strip() else line.text[:start].strip()
     first = Column(Cell(line.start, line.start + len(lead), lead), None, actual=True, target=False, unit=False)
     return (first, *(_column(line, year) for year in years))
 
@@ -61,6 +69,8 @@ def _column(line: Line, year: Year) -> Column:
 
 def _row(line: Line, years: re.Match[str] | None, columns: tuple[Column, ...]) -> Row | None:
     """The line as a row, if it ends in as many numbers as there are columns of years."""
+    if not columns:
+        return None
     figures = _FIGURES.search(line.text, years.end() if years else 0)
     if figures is None:
         return None

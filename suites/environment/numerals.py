@@ -19,9 +19,11 @@ _NEAR = 16
 _LINE_BEGINS = re.compile(r"(?:^|[\n\f])[ #*|]{0,4}\Z")
 _HEADING = re.compile(r"[.)]?[ \t]+[A-ZÄÖÜÅÉ](?![A-Z]{2}\b)")
 _NUMBERED = re.compile(
-    r"(?i)\b(?:section|chapter|clause|article|note|table|figure|fig\.|appendix|annex|page|version|kapitel|abschnitt|tabelle|abbildung|ziffer)[ \u00a0]\Z"
+    r"(?i)\b(?:section|chapter|clause|article|note|table|figure|fig\.|appendix|annex|page|version|scopes?|category|target|sdgs?|gri"
+    r"|kapitel|abschnitt|tabelle|abbildung|ziffer)[ \u00a0]\Z"
 )
-_DATE = re.compile(r"\d\d?\.\d\d?")
+_DAY = re.compile(r"\d\d?\.\d\d?")
+_MONTH = re.compile(r"(?:0?[1-9]|1[0-2])\.(?:19|20)\d\d")
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
 _ONES = re.findall(r"\w+", "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
 _TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
@@ -79,7 +81,8 @@ def _is_named(text: str, match: re.Match[str]) -> bool:
     """Whether the number is that of a heading, a note, a table, or a date: it says nothing of decimals."""
     start, end = match.span()
     heads = _LINE_BEGINS.search(text, max(0, start - _NEAR), start) and _HEADING.match(text, end)
-    return bool(heads or _NUMBERED.search(text, max(0, start - _NEAR), start) or (_DATE.fullmatch(match.group()) and text[end : end + 1] == "."))
+    dates = _MONTH.fullmatch(match.group()) or (_DAY.fullmatch(match.group()) and text[end : end + 1] == ".")
+    return bool(heads or dates or _NUMBERED.search(text, max(0, start - _NEAR), start))
 
 
 def _told(written: str) -> Decimal | None:

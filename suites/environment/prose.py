@@ -180,6 +180,7 @@ def _mentions(sentence: Sentence) -> Iterator[Mention]:
 def _by_mention(sentence: Sentence, mentions: tuple[Mention, ...], found: Found, previous: Figure | None) -> Figure | None:
     """The figure of the metric named last before the number, or right after it."""
     before = next((m for m in reversed(mentions) if m.end <= found.start), None)
+    before = None if before is not None and _is_taken(sentence, before) else before
     if before is not None and found.start - before.end <= WINDOW and (previous is None or previous.end <= before.start or _moved(sentence, before, found)):
         gap = sentence.between(before.end, found.start)
         said = _SAID.fullmatch(gap)
@@ -192,6 +193,14 @@ def _by_mention(sentence: Sentence, mentions: tuple[Mention, ...], found: Found,
         if not _LESS.search(lead) and _is_actual(sentence, found.start, found, previous):
             return _figure(sentence, found, after, until=after.end)
     return None
+
+
+def _is_taken(sentence: Sentence, mention: Mention) -> bool:
+    """Whether a metric is that of the number right before it: `500 t (Scope 1), 300 t (Scope 2)`, not `(Scope 1: 500 t)`."""
+    if sentence.text[mention.end : mention.end + 2].lstrip().startswith((":", "=")):
+        return False
+    last = next((f for f in reversed(sentence.quantities) if f.end <= mention.start), None)
+    return last is not None and _fitting(mention.metric, last) and _OF.fullmatch(sentence.between(last.end, mention.start)) is not None
 
 
 def _moved(sentence: Sentence, mention: Mention, found: Found) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .metrics import FITTING, KEPT, fits, is_intensity, metric_of
+from .metrics import FITTING, KEPT, fits, is_intensity, metric_of, scope_metric
 from .numerals import Convention, is_doubtful
 from .quantities import Quantity, read_quantity
 from .regions import is_region
@@ -162,9 +162,10 @@ def _along_row(table: Table, row: Row, convention: Convention) -> Iterator[Told]
     for value in values:
         quantity = _read(value, table, row, convention)
         named = _named(metric, label, quantity)
+        header = value.column.cell.text if value.column else ""
+        named = scope_metric(f"Scope 2 {header}") if named == "SCOPE2_EMISSIONS" else named
         if named and quantity:
             year = value.column.year.name if value.column and value.column.year else None
-            header = value.column.cell.text if value.column else ""
             yield Told(Figure(named, value.start, value.end, quantity, year), label, row.section, header)
 
 

@@ -38,6 +38,11 @@ METHODS: dict[str, list[Short]] = {
     "Scope 2: 4,000 tCO2e (location-based), 3,000 tCO2e (market-based)": [("SCOPE2_LOCATION", 4000, None), ("SCOPE2_MARKET", 3000, None)],
     "Scope 2 emissions were 412 tCO2e (market-based) in 2023, down from 431 tCO2e in 2022.": [("SCOPE2_MARKET", 412, "2023"), ("SCOPE2_MARKET", 431, "2022")],
     "Scope 1 and 2 emissions were 9,000 tCO2e (market-based) in 2023.": [("SCOPE12", 9000, "2023")],
+    "In 2023 we emitted 500 tCO2e (Scope 1), 300 tCO2e (Scope 2, market-based) and 9,000 tCO2e (Scope 3).": [
+        ("SCOPE1", 500, "2023"),
+        ("SCOPE2_MARKET", 300, "2023"),
+        ("SCOPE3", 9000, "2023"),
+    ],
     # the method of the next number, both methods, or another than was said before
     "Scope 2 emissions were 4,000 tCO2e (market-based: 3,000 tCO2e).": [("SCOPE2", 4000, None), ("SCOPE2_MARKET", 3000, None)],
     "Scope 2 emissions were 14,800 tCO2e in 2022, location-based and market-based alike.": [("SCOPE2", 14_800, "2022")],
@@ -47,6 +52,7 @@ METHODS: dict[str, list[Short]] = {
         ("SCOPE2_MARKET", 567.5, "2023"),
         ("SCOPE2_LOCATION", 667.5, "2023"),
     ],
+    "tCO2e | 2023 (market-based) | 2023 (location-based)\nScope 2 | 567 | 667": [("SCOPE2_MARKET", 567, "2023"), ("SCOPE2_LOCATION", 667, "2023")],
     "tCO2e | 2023\nMarket-based | \nScope 2 | 567\nLocation-based | \nScope 2 | 667": [("SCOPE2_MARKET", 567, "2023"), ("SCOPE2_LOCATION", 667, "2023")],
 }
 
@@ -133,6 +139,7 @@ DECIMALS: dict[str, list[Short]] = {
     "Scope 2: 1.234 t CO2e": [],
     "3.1 Emissionen\nScope 2: 1.234 t CO2e": [],
     "GHG (tCO2e) | 2022 | 2023\nScope 1 | 1.234 | 1.198": [],
+    "Stand: 03.2024, Tabelle 3.1\nScope 2: 1.234 t CO2e": [],
     # what is of another kind or unit tells nothing
     "GHG (ktCO2e) | 2023\nScope 1 | 1.234\nEmployees | 567": [],
     "Item | Unit | 2023\nScope 1 | ktCO2e | 1.234\nScope 2 | tCO2e | 567": [("SCOPE2", 567, "2023")],
@@ -182,6 +189,9 @@ TABLES: dict[str, tuple[str, list[Short]]] = {
     "a flat forecast": ("Forecast\n2024 2025\nScope 1 (tCO2e) 1,000 900", []),
     "flat suppliers": ("Suppliers 2023 2022\nScope 1 (tCO2e) 1,000 900", []),
     "a flat division": ("Steel division\n2023 2022\nScope 1 (tCO2e) 1,000 900", []),
+    "flat rows without the whole": ("2023 2022\nScope 1 Steel (tCO2e) 500 400\nScope 1 Cement (tCO2e) 300 200", []),
+    "flat rows with the whole": ("2023 2022\nScope 1 Steel (tCO2e) 5 4\nScope 1 group (tCO2e) 8 7", [("SCOPE1", 8, "2023"), ("SCOPE1", 7, "2022")]),
+    "a unit above": ("Energy (GWh) 2023 2022\nTotal energy consumption 1.5 2.5", [("ENERGY_USE", 1500, "2023"), ("ENERGY_USE", 2500, "2022")]),
     "a flat group": ("Our emissions\nGroup 2023 2022\nScope 1 (tCO2e) 1,000 900", [("SCOPE1", 1000, "2023"), ("SCOPE1", 900, "2022")]),
 }
 
