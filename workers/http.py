@@ -126,6 +126,11 @@ def _unguarded(scorers: Mapping[str, Scorer]) -> FastAPI:
             {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /openapi.json.", "problems": problems}}, 422
         )
 
+    @made.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        # the guard logs its kind
+        return JSONResponse({"error": {"code": "error", "message": "The request could not be answered; the server's log has the kind of error."}}, 500)
+
     @made.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
         told = {404: "There is no such page; see /openapi.json.", 405: "This page has another method; see /openapi.json."}

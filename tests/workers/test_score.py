@@ -164,6 +164,19 @@ async def test_every_refusal_has_one_form(home: Settings) -> None:
     assert not any("QRX123" in a.text for a in answers.values())
 
 
+@pytest.mark.anyio
+async def test_a_fault_of_the_reader_has_the_same_form(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message, which may quote a text, is not in the answer."""
+
+    def fails(self: Scorer, documents: object) -> None:
+        raise OSError(28, "No space left", "QRX123")
+
+    monkeypatch.setattr(Scorer, "score_now", fails)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app({"toy": Scorer.of(home, "toy")})), base_url="http://x") as client:
+        answer = await client.post("/score", json={"text": TEXT})
+    assert (answer.status_code, answer.json()["error"]["code"], "QRX123" in answer.text) == (500, "error", False)
+
+
 def test_a_taken_port_is_told(home: Settings, served: tuple[str, subprocess.Popen[str]]) -> None:
     """A second server on one port ends at once, with the remedy; the first goes on."""
     url, _ = served
