@@ -153,4 +153,7 @@ def test_what_is_hidden_is_found_no_more(mode: DeidentifyMode) -> None:
     beside = [Finding("identity", "NAME", 0.9, last, len(text)), Finding("problems", "PROBLEM", 0.9, start, end)]
     beside.append(Finding("identity", "NAME", 0.9, text.index("[LABEL]"), text.index("[LABEL]") + 7))
     inside = [Finding("identity", "NAME", 0.9, start, end), Finding("identity", "ID", 0.9, start + 1, end - 1)]
-    assert without_placeholders(text, [*inside, *beside], "identity", ["NAME", "DATE"]) == beside
+    two = made(mode) + "\n[NAME] [DATE]"
+    inside.append(Finding("identity", "ID", 0.9, len(two) - len("[NAME] [DATE]"), len(two) - 1))  # from one into the next
+    assert without_placeholders(text, [*inside[:2], *beside], "identity", ["NAME", "DATE"]) == beside
+    assert without_placeholders(two, inside[2:], "identity", ["NAME", "DATE"]) == []

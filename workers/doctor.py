@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _tried("students", lambda: _students(settings))
     yield _tried("engine", lambda: _engine(settings))
     yield _tried("store", lambda: _store(settings))
+    if settings.privacy.encrypt:
+        yield _tried("keys", lambda: _keys(settings))
     yield _tried("broker", lambda: _broker(settings))
 
 
@@ -51,6 +54,8 @@ def _tried(name: str, look: Callable[[], tuple[bool, str]]) -> Check:
 
 
 def _packs(settings: Settings) -> tuple[bool, str]:
+    if gone := [str(folder) for folder in settings.pack_folders if not folder.is_dir()]:
+        return False, f"[packs] folders: not found: {', '.join(gone)}"
     packs, broken = discover(settings.pack_folders)
     if broken:
         return False, "; ".join(b.reason for b in broken)
@@ -109,6 +114,9 @@ def _store(settings: Settings) -> tuple[bool, str]:
     from workers.migrate import require_newest
     from workers.store import Store, ping
 
+    file = settings.store_url.partition("sqlite:///")[2]
+    if file and not Path(file).exists():  # to look must not make it
+        return False, f"{file} does not exist yet. Run: python manage.py migrate"
     store = Store(settings.store_url)
     try:
         version = ping(store)
@@ -118,6 +126,12 @@ def _store(settings: Settings) -> tuple[bool, str]:
         return True, f"{store.url} ({version})" + ("; the server's certificate is not checked: set [store] ca_file" if unchecked else "")
     finally:
         store.close()
+
+
+def _keys(settings: Settings) -> tuple[bool, str]:
+    from workers.keys import Keys
+
+    return True, f"the master key is there ({Keys.of(settings).master.id})"
 
 
 def _is_remote(url: str) -> bool:

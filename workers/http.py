@@ -34,7 +34,7 @@ class Asked(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"id": "m1", "text": "Your account is locked. Confirm your PIN at http://example.org/x"}]}
     )
 
-    text: str = Field(min_length=1)
+    text: str = Field(min_length=1, pattern=r"\S")
     id: str = Field(default="", max_length=200)
 
 

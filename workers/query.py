@@ -134,7 +134,7 @@ def _nearest(words: str, engine: Engine) -> str:
         names = {column["name"] for table in tables for column in inspector.get_columns(table)} if is_column else tables
     except SQLAlchemyError:  # a view of the operator's own may be broken
         return ""
-    near = difflib.get_close_matches(missed["name"].lower(), names, 1)
+    near = difflib.get_close_matches(missed["name"].lower(), set(names) - {missed["name"]}, 1)
     return f" Did you mean {near[0]}?" if near else ""
 
 

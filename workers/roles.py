@@ -274,7 +274,8 @@ def _login_settings(login: str, group: str, schema: str) -> list[str]:
 
 
 def differences(connection: Connection) -> list[Difference]:
-    """Where the database is not as it should be."""
+    """Where the database is not as it should be. Raises UsageError on SQLite, StoreError where there are no tables."""
+    _place(connection)
     return [fault for look in (_role_faults, _owner_faults, _right_faults, _login_faults, _function_faults) for fault in look(connection)]
 
 

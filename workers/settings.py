@@ -16,6 +16,7 @@ from suites.types import DeidentifyMode
 
 PREFIX = "STILLHOUSE_"
 FILE = Path(__file__).parent.parent / "settings.toml"
+BROKERS = ("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")
 TLS_SCHEMES = ("rediss://", "amqps://")
 
 
@@ -39,6 +40,12 @@ class StoreSettings(_Section):
 class BrokerSettings(_Section):
     url: str = "embedded"
     ca_file: str = ""
+
+    @model_validator(mode="after")
+    def _kind_is_known(self) -> BrokerSettings:
+        if self.url not in ("embedded", "none") and not self.url.startswith(BROKERS):
+            raise ValueError(f"url is neither embedded, none, nor of one of these: {', '.join(BROKERS)}")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_checked(self) -> BrokerSettings:

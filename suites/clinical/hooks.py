@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from .again import again
 from .ages import number
 from .alcohol import is_drunk
 from .dates import is_numeric, is_one, iso, of_birth, order
+from .edges import within
 from .names import place, small, trimmed
 from .numbers import is_interval, is_nhs, is_none, led, may_be_phone
 from .organisations import is_end, without_others
@@ -30,7 +32,12 @@ def refine(text, findings):
     findings = [_relabelled(text, f) for f in findings]
     first = order(text[f.start : f.end] for f in findings if f.task == "identity" and f.label == "DATE")
     refined = (_identity(text, f, first) if f.task == "identity" else _dose(text, f) if f.task == "doses" else f for f in findings)
-    return [f for f in refined if f is not None]
+    kept = [f for f in refined if f is not None]
+    ruled = {}
+    for f in sorted((f for f in kept if f.task == "identity" and f.source == "rule"), key=lambda f: f.start):
+        ruled.setdefault(f.label, []).append((f.start, f.end))
+    made = [part for f in kept for part in (within(text, f, ruled.get(f.label, ())) if f.task == "identity" and f.source != "rule" else (f,))]
+    return [*made, *again(text, made)]
 
 
 def _relabelled(text, finding):

@@ -58,6 +58,11 @@ def trimmed(text, start, end):
     return begin, finish
 
 
+def is_of_disease(text, end):
+    """Whether what stands after a name makes it that of a disease, sign or thing."""
+    return _NAMED_AFTER.match(text, end) is not None
+
+
 def small(text, start, end):
     """The range of the first words of a name in small letters, up to one that belongs to none; None where that is the first."""
     kept = []

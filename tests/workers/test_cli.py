@@ -203,9 +203,25 @@ def test_submit_without_a_broker_keeps_the_documents(home: Settings, tmp_path: P
 def test_doctor_is_well_after_migrate(home: Settings) -> None:
     """`doctor` passes on a migrated home and names what is missing before."""
     before = manage("doctor", home=home, check=False)
+    assert not Path(home.store_url.removeprefix("sqlite:///")).exists()  # to look makes nothing
+    sealing = manage("doctor", home=home, check=False, STILLHOUSE_PRIVACY__ENCRYPT="true", STILLHOUSE_PACKS__FOLDERS="/nowhere/packs")
+    assert "BAD  keys:" in sealing.stdout + sealing.stderr and "/nowhere/packs" in sealing.stdout + sealing.stderr
     assert before.returncode == 1 and "manage.py migrate" in before.stderr
     manage("migrate", home=home)
     manage("doctor", home=home)
+
+
+def test_another_python_is_told_what_to_do() -> None:
+    """One that has none of the packages says how to get them, in one line."""
+    done = subprocess.run([sys.executable, "-S", str(ROOT / "manage.py"), "doctor"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "make setup" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_roles_are_postgresqls(home: Settings) -> None:
+    """On SQLite each way of asking for roles says that there are none."""
+    manage("migrate", home=home)
+    for way in ("--check", "--apply", "--sql"):
+        assert "SQLite has no roles" in manage("roles", way, home=home, check=False).stderr
 
 
 def test_the_readmes_commands_exist() -> None:

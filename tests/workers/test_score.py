@@ -154,6 +154,7 @@ async def test_every_refusal_has_one_form(home: Settings) -> None:
         ("POST", "/score", b'{"text": "QRX123"}', "text/plain"): (415, "no_json"),
         ("POST", "/score", b'{"text": "QRX123"}', ""): (415, "no_json"),
         ("POST", "/score", b'{"QRX123": 1}', "application/json"): (422, "bad_request"),
+        ("POST", "/score", b'{"text": " \\n"}', "application/json"): (422, "bad_request"),
         ("POST", "/score?pack=toyy", b'{"text": "QRX123"}', "application/json"): (404, "not_found"),
     }
     async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://x") as client:
@@ -183,6 +184,13 @@ def test_a_taken_port_is_told(home: Settings, served: tuple[str, subprocess.Pope
     done = manage("serve", "toy", "--port", url.rpartition(":")[2], home=home, check=False)
     assert (done.returncode, "--port" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "-1", "x"])
+def test_a_port_that_is_none_is_refused(home: Settings, port: str) -> None:
+    """Before anything is loaded."""
+    done = manage("serve", "toy", f"--port={port}", home=home, check=False)
+    assert (done.returncode, "1 to 65535" in done.stderr) == (2, True)
 
 
 def test_ctrl_c_ends_a_server(served: tuple[str, subprocess.Popen[str]]) -> None:

@@ -40,6 +40,7 @@ def test_the_environment_overrides_the_file() -> None:
         ("[worker]\nlease_s = -1", {}, "worker.lease_s"),
         ("[nonsense]", {}, "nonsense"),
         ("[worker", {}, "not valid TOML"),
+        ('[broker]\nurl = "kafka://x"', {}, "url is neither embedded, none, nor of one of these"),
         ("", {"STILLHOUSE_WORKER__CHUNK": "many"}, "worker.chunk"),
         ("", {"STILLHOUSE_WORKR__CHUNK": "1"}, "workr: .*Did you mean 'worker'"),
     ],

@@ -35,7 +35,7 @@ Files = Literal["csv", "parquet"]
 
 @dataclass
 class Written:
-    """What an export wrote, and what it left out, counted. `resources` by type; `unopened` texts by the code that says why."""
+    """What an export wrote, and what it left out, counted. `resources` by type; `unopened` texts by the code that says why; `has_words` of the texts."""
 
     n_documents: int = 0
     n_findings: int = 0
@@ -47,6 +47,7 @@ class Written:
     n_without_patient: int = 0
     n_without_date: int = 0
     unopened: Counter[str] = field(default_factory=Counter)
+    has_words: bool = False
 
     def count(self, stored: Stored, chart: Chart, plan: ExportPlan) -> None:
         self.n_documents += 1
@@ -65,6 +66,8 @@ class Written:
         lines = [f"{made} in {file}, from {self.n_findings} findings"]
         if self.n_assertions or self.n_pairs:
             lines.append(f"{self.n_assertions} assertions and {self.n_pairs} pairs are told with the findings that they are about")
+        if self.n_findings and not self.has_words:
+            lines.append("terms are told by their normal form or label, not by their words: --with-text writes these, and the texts")
         if self.n_withheld:
             lines.append(f"{self.n_withheld} findings of withheld tasks are left out")
         if self.n_without_patient:
@@ -93,7 +96,7 @@ def plan_of(pack: Pack, asked: Asked) -> ExportPlan:
 
 def export_fhir(url: str, pack: Pack, plan: ExportPlan, file: Path, asked: Asked, keys: Keys, on_progress: OnProgress) -> Written:
     """Writes a Bundle a document, a line each. The file appears whole or not at all."""
-    written, maker = Written(), BundleMaker(pack, plan)
+    written, maker = Written(has_words=asked.text), BundleMaker(pack, plan)
     with drafted(file) as draft, _documents(url, pack, plan, asked, keys, on_progress, written) as found, draft.open("w", encoding="utf-8") as lines:
         for stored, chart in found:
             bundle = maker.bundle(stored, chart)
@@ -105,7 +108,7 @@ def export_fhir(url: str, pack: Pack, plan: ExportPlan, file: Path, asked: Asked
 
 def export_omop(url: str, pack: Pack, plan: ExportPlan, folder: Path, asked: Asked, keys: Keys, on_progress: OnProgress, files: Files = "csv") -> Written:
     """Writes note, note_nlp, and beside them note_map and person_map, which lead back. The folder appears whole or not at all."""
-    written, maker = Written(), TermMaker(pack, plan)
+    written, maker = Written(has_words=asked.text), TermMaker(pack, plan)
     with drafted_folder(folder) as draft, ExitStack() as stack:
         note, note_nlp = (_opened(stack, draft, files, name, _columns(fields)) for name, fields in (("note", NOTE), ("note_nlp", NOTE_NLP)))
         note_map = _opened(stack, draft, files, "note_map", {"note_id": "integer", "document": "text", "student_id": "text"})

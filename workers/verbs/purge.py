@@ -68,6 +68,8 @@ def run(options: Namespace, settings: Settings) -> object:
     if options.dry_run:
         return {"erased": {}, "found": counted}
     if not counted["documents"] and not goes_on and scope.job_id is None:
+        if options.document is not None:
+            raise UsageError(f"No document of pack {options.pack!r} has this id: nothing was erased. Ids are those that were submitted.", "no_document")
         words("Nothing to erase.")
         return {"erased": {}, "found": counted}
     _ask(options, counted["documents"])

@@ -11,7 +11,7 @@ example: python manage.py serve finance
 from __future__ import annotations
 
 import socket
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import suppress
 
 from suites.errors import RunError, UsageError
@@ -23,10 +23,17 @@ from workers.threads import one_thread_each
 CONNECTIONS = 100
 
 
+def port(written: str) -> int:
+    """A port of TCP."""
+    if not written.isdecimal() or not 0 < int(written) < 1 << 16:
+        raise ArgumentTypeError(f"{written!r} is no port. Expected 1 to 65535")
+    return int(written)
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack", nargs="+")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8600, help="default: 8600")
+    parser.add_argument("--port", type=port, default=8600, help="default: 8600")
 
 
 def run(options: Namespace, settings: Settings) -> object:

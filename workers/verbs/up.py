@@ -20,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, settings: Settings) -> object:
+    from workers.broker import is_embedded, is_running
     from workers.fleet import fleet
     from workers.migrate import require_newest
     from workers.store import Store
@@ -27,6 +28,8 @@ def run(options: Namespace, settings: Settings) -> object:
     store = Store(settings.store_url)
     require_newest(store)
     store.close()
+    if is_embedded(settings) and is_running(settings):
+        words("A broker runs here already, of another `up`: it is used, and these workers come beside those.")
     try:
         with fleet(settings, options.processes) as running:
             words(f"Broker and {options.processes or settings.n_processes} worker processes run. Ctrl-C stops them.")
