@@ -62,6 +62,8 @@ def run(options: Namespace, settings: Settings) -> object:
     problems = gate_problems(pack, evaluation)
     if not options.json:
         table(list(_rows(evaluation)), title=f"{student.id} on {options.split}")
+    if evaluation.members.get("teacher") == evaluation.members["student"]:
+        words("This student has all layers and word pieces, so it is its own teacher: `teacher` and `student` are one.")
     for line in _further(evaluation):
         words(line)
     if options.split == "test" and options.baseline and not options.source:
