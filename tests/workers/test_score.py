@@ -23,6 +23,7 @@ from workers.http import app
 from workers.score import Scorer
 from workers.settings import Settings
 from workers.store import Store
+from workers.verbs import serve
 
 from .conftest import ROOT, manage, manage_json, write_documents
 from .test_journey import predicted_findings
@@ -191,6 +192,14 @@ def test_a_port_that_is_none_is_refused(home: Settings, port: str) -> None:
     """Before anything is loaded."""
     done = manage("serve", "toy", f"--port={port}", home=home, check=False)
     assert (done.returncode, "1 to 65535" in done.stderr) == (2, True)
+
+
+def test_answers_do_not_wait_for_the_network() -> None:
+    """Connections are taken without Nagle's algorithm: with it each answer takes 40 ms more."""
+    with serve._listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_ctrl_c_ends_a_server(served: tuple[str, subprocess.Popen[str]]) -> None:

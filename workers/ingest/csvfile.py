@@ -132,8 +132,14 @@ def _records(file: BinaryIO, label: str, delimiter: str | None, options: ReadOpt
 def _separator(header: bytes) -> str:
     """The semicolon, as some spreadsheets write, where only it makes a column `text` of the header."""
     line = header.decode("utf-8", "replace")
-    found = [mark for mark in ",;" if "text" in [name.strip() for row in csv.reader([line], delimiter=mark) for name in row]]
-    return found[0] if found else ","
+    return next((mark for mark in ",;" if "text" in _names(line, mark)), ",")
+
+
+def _names(line: str, separator: str) -> list[str]:
+    try:
+        return [name.strip() for row in csv.reader([line], delimiter=separator) for name in row]
+    except csv.Error:  # what is wrong with it is told when it is read
+        return []
 
 
 def _allow_fields_of(n_chars: int) -> None:
