@@ -123,7 +123,14 @@ def _unguarded(scorers: Mapping[str, Scorer]) -> FastAPI:
         # the library's own answer repeats what was sent
         problems = [{"where": ".".join(str(part) for part in e["loc"] if part in PLACES or isinstance(part, int)), "what": e["msg"]} for e in error.errors()]
         return JSONResponse(
-            {"error": {"code": "bad_request", "message": "The request is not as POST /score expects it; see /openapi.json.", "problems": problems}}, 422
+            {
+                "error": {
+                    "code": "bad_request",
+                    "message": "The request is not as this page expects it: one text to POST /score, several to /score/many, a pack as ?pack=NAME; see /openapi.json.",
+                    "problems": problems,
+                }
+            },
+            422,
         )
 
     @made.exception_handler(Exception)

@@ -39,6 +39,7 @@ def test_the_environment_overrides_the_file() -> None:
         ("[worker]\nchunck = 3", {}, "worker.chunck: .*Did you mean 'chunk'"),
         ("[worker]\nlease_s = -1", {}, "worker.lease_s"),
         ("[nonsense]", {}, "nonsense"),
+        ("", {"STILLHOUSE_PRIVACY__DEIDENTIFY": "labl"}, "privacy.deidentify: .*'off', 'mask', 'label'"),
         ("[worker", {}, "not valid TOML"),
         ('[broker]\nurl = "kafka://x"', {}, "url is neither embedded, none, nor of one of these"),
         ("", {"STILLHOUSE_WORKER__CHUNK": "many"}, "worker.chunk"),

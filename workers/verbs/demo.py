@@ -61,7 +61,7 @@ def run(options: Namespace, settings: Settings) -> object:
             _show(ours, pack)
     seconds = time.monotonic() - started
     words(f"\n{n_read} documents read, {docs_per_s:.0f} documents/s once the workers had started; the whole demo took {seconds:.0f} s.")
-    words("\nThree commands to try next:")
+    words("\nTo try next; the first line leads this shell to the demo's store, until `unset STILLHOUSE_SETTINGS`:")
     words(f"  export STILLHOUSE_SETTINGS={home / 'settings.toml'}")
     words('  .venv/bin/python manage.py query "select verdict, count(*) as n from finance_results group by verdict"')
     words("  .venv/bin/python manage.py query \"select label, count(*) as n from clinical_findings where task = 'assertion' group by label\"")

@@ -64,6 +64,8 @@ def run(options: Namespace, settings: Settings) -> object:
         raise UsageError("--text needs --teacher: documents without labels teach by a teacher's answers.")
     if options.size == "full" and (options.teacher or options.encoder):
         raise UsageError("--size full has all the source's layers and learns from gold alone: leave --teacher and --encoder out.")
+    if options.data_root and not pack.manifest.data:
+        words(f"Pack {pack.name} names no [[data]]: it learns from its samples alone, and --data-root is not looked at.")
     unlabelled = texts_of(options.text, pack.manifest.text.max_chars)
     made = []
     for seed in range(options.seed, options.seed + options.seeds):
