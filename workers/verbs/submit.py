@@ -33,9 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", type=Path, nargs="+")
     parser.add_argument("--job", metavar="NAME", help="name of the job (default: made from pack, student and paths)")
     add_read_options(parser)
-    parser.add_argument(
-        "--max-reject-rate", type=rate, metavar="SHARE", help="stop where more than this share of a file's rows, or of all, is rejected; from 100 rows on"
-    )
+    parser.add_argument("--max-reject-rate", type=rate, metavar="SHARE", help="stop where more of a file's rows, or of all, are rejected; from 100 rows on")
     parser.add_argument("--allow-erased", action="store_true", help="take in again what a purge erased (default: rejected)")
     parser.add_argument("--deidentify", choices=("off", *DEIDENTIFY_MODES), help="store documents without their identifiers (default: [privacy] deidentify)")
     parser.add_argument("--wait", action="store_true", help="show the progress until the job ends; exit 1 if anything failed")
