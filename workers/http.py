@@ -122,16 +122,8 @@ def _unguarded(scorers: Mapping[str, Scorer]) -> FastAPI:
             return JSONResponse({"error": {"code": "no_json", "message": message}}, 415)
         # the library's own answer repeats what was sent
         problems = [{"where": ".".join(str(part) for part in e["loc"] if part in PLACES or isinstance(part, int)), "what": e["msg"]} for e in error.errors()]
-        return JSONResponse(
-            {
-                "error": {
-                    "code": "bad_request",
-                    "message": "The request is not as this page expects it: one text to POST /score, several to /score/many, a pack as ?pack=NAME; see /openapi.json.",
-                    "problems": problems,
-                }
-            },
-            422,
-        )
+        message = "The request is not as this page expects it: one text to POST /score, several to /score/many, a pack as ?pack=NAME; see /openapi.json."
+        return JSONResponse({"error": {"code": "bad_request", "message": message, "problems": problems}}, 422)
 
     @made.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:

@@ -79,9 +79,8 @@ def run(options: Namespace, settings: Settings) -> object:
         words(f"rejected {reject.place}: {reject.code}: {reject.reason} {reject.remedy}")
     n_cached = predictor.cache.hits if predictor.cache else 0
     again = f"; {n_cached} had the text of one before" if n_cached else ""
-    words(
-        f"{n_of(n_read - n_failed, 'document')} read, {len(rejects)} rejected, {n_failed} failed, {seconds:.1f} s, student {student.id} in {engine_of(settings, student)}{again}."
-    )
+    counts = f"{n_of(n_read - n_failed, 'document')} read, {len(rejects)} rejected, {n_failed} failed"
+    words(f"{counts}, {seconds:.1f} s, student {student.id} in {engine_of(settings, student)}{again}.")
     data = {"student": student.id, "seconds": round(seconds, 3), "n_cached": n_cached, "documents": found, "rejects": [asdict(r) for r in rejects]}
     if rejects or n_failed:
         raise RunError(f"{len(rejects)} rows rejected and {n_failed} documents failed; the rest was read.", "some_failed", data)
