@@ -527,8 +527,10 @@ def test_waiting_to_be_read_is_no_time_of_a_page(tmp_path: Path) -> None:
 
 def test_a_page_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that says nothing for too long is ended, its file is a reject, and the next one is read."""
-    monkeypatch.setattr(client, "SILENCE_S", 0.0)
     path = written(tmp_path, "a.pdf", PLAIN)
+    assert codes(rows_in(path)) == ["ok"]
+    os.kill(client._servers[0]._process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(client, "SILENCE_S", 0.2)
     reject = the_reject(rows_in(path))
     assert (reject.code, "before its first page" in reject.reason) == ("bad_pdf", True)
     monkeypatch.undo()
