@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import replace
+
+from .lists import words
 
 # an address or place goes on over lines
 _ON = frozenset(("ADDRESS", "LOCATION", "ORGANISATION"))
 _LINES = re.compile(r"[^\n\f]+")
-# words beside identifiers that are none themselves
-_FIELD = (
-    r"(?i:mrn|dob|d\.o\.b\.?|nhs|ni|ssn|no\.?|number|num|nr|age|aged|sex|gender|tel|telephone|phone|mobile|fax|address|id|date|patient|name|gp|email|passport|plate|"
-    r"record|ref|hospital|unit|account|policy|licen[cs]e|born|seen|on|at|for|of|the|and|to|from|in|is|was|by)"
-)
-_FIRST = re.compile(rf"[\W_]*{_FIELD}(?![\w'’])[\W_]*")
-_LAST = re.compile(rf"[\W_]+{_FIELD}[\W_]*\Z")
-_FIELD_ALONE = re.compile(rf"[\W_]*(?:{_FIELD}[\W_]*)*")
+_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset(("DATE", "PHONE", "RECORD_NUMBER", "ID", "AGE_OVER_89"))
 _SAYS = re.compile(r"[^\W\d_]{2}|\d{3}")
 _COLON = re.compile(r"[ \t]*[:#]")
@@ -37,25 +33,27 @@ def within(text, finding, ruled):
 
 def _apart(start, end, ruled):
     """[start, end) without the ranges in which rules found the same."""
-    for first, last in ruled:
-        if last <= start or first >= end:
-            continue
+    for n in range(max(0, bisect_left(ruled, (start,)) - 1), len(ruled)):
+        first, last = ruled[n]
+        if first >= end:
+            break
         if start < first:
             yield start, first
-        start = last
+        start = max(start, last)
     if start < end:
         yield start, end
 
 
 def _trimmed(text, start, end, label):
     """The range without words for fields at its ends; None where nothing is left."""
-    if label in _DIGITS:
-        while (found := _FIRST.match(text, start, end)) and found.end() > start:
-            start = found.end()
-    if _COLON.match(text, end) and (found := _LAST.search(text[start:end])):
-        end = start + found.start()
-    while start < end and not text[start].isalnum() and text[start] not in "(+<@":
-        start += 1
-    if start >= end or _FIELD_ALONE.fullmatch(text, start, end):
+    found = list(_WORD.finditer(text, start, end))
+    said = [n for n, word in enumerate(found) if word.group().lower() not in words("fields")]
+    if not said:
         return None
+    if label in _DIGITS and said[0]:
+        start = found[said[0] - 1].end()
+    if _COLON.match(text, end) and said[-1] < len(found) - 1:
+        end = found[said[-1]].end()
+    while not text[start].isalnum() and text[start] not in "(+<@":
+        start += 1
     return start, end
