@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from .again import again
-from .ages import number
+from .ages import after_names, number
 from .alcohol import is_drunk
 from .dates import is_numeric, is_one, iso, of_birth, order
 from .edges import within
@@ -37,7 +37,10 @@ def refine(text, findings):
     for f in sorted((f for f in kept if f.task == "identity" and f.source == "rule"), key=lambda f: f.start):
         ruled.setdefault(f.label, []).append((f.start, f.end))
     made = [part for f in kept for part in (within(text, f, ruled.get(f.label, ())) if f.task == "identity" and f.source != "rule" else (f,))]
-    return [*made, *again(text, made)]
+    further = list(again(text, made))
+    identity = [f for f in made if f.task == "identity"]
+    names = [(f.end, f.score) for f in identity if f.label == "NAME"] + [(f["end"], f["score"]) for f in further if f["label"] == "NAME"]
+    return [*made, *further, *after_names(text, names, {f.start for f in identity if f.label == "AGE_OVER_89"})]
 
 
 def _relabelled(text, finding):

@@ -95,6 +95,9 @@ AGES = {
     "She turned 101 in May.": 101.0,
     "Turning ninety next week.": 90.0,
     "He is 95.": 95.0,
+    "Mrs Ashdown is 95.": 95.0,
+    "Seen by Dr Patel. Patel is 95, and well.": 95.0,
+    "Seen with Mrs Betty Ashdown, 98; she lives alone.": 98.0,
     "His 95th birthday was quiet.": 95.0,
     "Age/Sex: 94/F": 94.0,
     "94/M with CHF": 94.0,
@@ -397,7 +400,16 @@ def test_ages_over_89_are_found_with_their_number(text: str, number: float | Non
 @pytest.mark.parametrize(
     "text",
     [
-        *("He is 95% saturated.", "He was 95 kg.", "She is 98.6 today.", "Turned 90 degrees.", "Pt is 94 on room air.", "Aged ninety percent."),
+        *(
+            "He is 95% saturated.",
+            "He was 95 kg.",
+            "She is 98.6 today.",
+            "Turned 90 degrees.",
+            "Pt is 94 on room air.",
+            "Mrs Ashdown is 95 kg.",
+            "Dr Patel was 95% sure.",
+            "Aged ninety percent.",
+        ),
         *("BP 194/94 M.", "BP 120/94 F", "F/90% predicted.", "HR 95/min.", "A man of 92 kg.", "Died at 98 hours.", "Survived to 96 months.", "M/91/60 here"),
     ],
 )
