@@ -1,4 +1,4 @@
-"""Which unlabelled documents are worth labelling next: those that the student doubts, and that are like neither each other nor what it has learned."""
+"""Which unlabelled documents are worth labelling next: those that stand for most of what the student doubts and nothing learned stands for yet."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ from suites.types import Document
 LEAST_SURE = 3
 
 
+# suggestions are made among so many documents, the most doubted: their likeness, of each to each, must fit in memory
+MOST = 4000
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A document to label: its place among those given, how much the student doubts its answer to `task`, the one it doubts most, and how unlike others it is.
+    """A document to label: its place among those given, the task that the student doubts most in it, and how much.
 
-    `doubt`: from 0, sure, to 1, no better than guessing. `distance`: of the cosine, to the nearest document that was learned or is suggested before.
+    `doubt`: from 0, sure, to 1, no better than guessing. `covers`: the share of all doubt, weighed by likeness, that it stands for and
+    nothing learned or suggested before does.
     """
 
     place: int
     task: str
     doubt: float
-    distance: float
+    covers: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Reader:
         self._panel, self._heads = Panel(pack, student.heads), student.heads
         self._rules, self._clean = Rules(None, pack.manifest.language), load_hooks(pack, trusted).clean
         self._limits = student.birth.text
+        # of spans that it does not find nothing can be asked
+        self.tasks = tuple(head.task.name for head in student.heads if head.task.scope != "span")
 
     def impressions(self, documents: Sequence[Document], on_progress: OnProgress = silent) -> list[Impression]:
         """One impression a document, in order."""
@@ -81,7 +88,7 @@ class Reader:
         sentences = self._rules.read(text).sentences if any(h.task.scope == "sentence" for h in self._heads) else []
         doubts = {}
         for head in self._heads:
-            if head.task.scope != "span" and len(tokens):  # of spans that it does not find nothing can be asked
+            if head.task.name in self.tasks and len(tokens):
                 ranges: Sequence[Range] = sentences if head.task.scope == "sentence" else [(0, len(text))]
                 doubts[head.task.name] = _doubt(head, logits[:, self._panel.columns(head.task.name)], alone, ranges)
         return Impression(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32), doubts)
@@ -108,25 +115,31 @@ def _mean_of_greatest(doubts: Floats) -> float:
     return float(np.sort(doubts)[-LEAST_SURE:].mean()) if len(doubts) else 0.0
 
 
-def suggest(impressions: Sequence[Impression], learned: Sequence[Impression], n: int) -> list[Suggestion]:
-    """The documents to label next, the first one first: each has the greatest product of doubt and of distance to all that is learned or chosen.
+def suggest(impressions: Sequence[Impression], learned: Sequence[Impression], n: int, tasks: Sequence[str] = ()) -> list[Suggestion]:
+    """The documents to label next, the first one first; of `tasks` alone where some are named.
 
-    A farthest-first walk weighted by uncertainty (compare Ash et al. 2020, arXiv:1906.03671, which weighs directions by doubt; Gonzalez 1985 for
-    the walk), in n steps over all documents.
+    Each next one raises most how well the doubted documents are represented: the sum over them of their mean doubt times the cosine to the
+    nearest document that is learned or chosen. This is facility location weighted by doubt, which a greedy choice solves to 1 - 1/e (Wei et
+    al. 2015, ICML, on subsets to label). What is most doubted and far from all others is as a rule an outlier that teaches little, so that
+    doubt and distance alone do worse than chance where little is learned (compare Hacohen et al. 2022, arXiv:2202.02794).
     """
     if not impressions:
         return []
-    places = np.stack([i.embedding for i in impressions])
-    doubts = np.array([max(i.doubts.values(), default=0.0) for i in impressions])
-    nearest = np.full(len(places), 1.0)
+    doubts = [{name: d for name, d in i.doubts.items() if not tasks or name in tasks} for i in impressions]
+    weights = np.array([sum(d.values()) / max(len(d), 1) for d in doubts], np.float32) + np.float32(1e-6)
+    among = np.sort(np.argsort(-weights, kind="stable")[:MOST])
+    places, weights = np.stack([impressions[i].embedding for i in among]), weights[among]
+    likeness = np.maximum(places @ places.T, 0.0)
+    covered = np.zeros(len(among), np.float32)
     for other in learned:
-        nearest = np.minimum(nearest, 1.0 - places @ other.embedding)
+        covered = np.maximum(covered, places @ other.embedding)
     made: list[Suggestion] = []
-    left = np.ones(len(places), np.bool_)
-    for _ in range(min(n, len(places))):
-        at = int(np.where(left, (doubts + 1e-6) * np.maximum(nearest, 1e-6), -1.0).argmax())
-        task = max(impressions[at].doubts, key=lambda name: impressions[at].doubts[name], default="")
-        made.append(Suggestion(at, task, round(float(doubts[at]), 4), round(float(max(nearest[at], 0.0)), 4)))
+    left = np.ones(len(among), np.bool_)
+    for _ in range(min(n, len(among))):
+        gains = weights @ np.maximum(likeness - covered[:, None], 0.0)
+        at = int(np.where(left, gains, -1.0).argmax())
+        task, doubt = max(doubts[among[at]].items(), key=lambda of: of[1], default=("", 0.0))
+        made.append(Suggestion(int(among[at]), task, round(float(doubt), 4), round(float(gains[at] / weights.sum()), 4)))
         left[at] = False
-        nearest = np.minimum(nearest, 1.0 - places @ places[at])
+        covered = np.maximum(covered, likeness[at])
     return made

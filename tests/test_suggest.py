@@ -20,18 +20,34 @@ def impression(angle: float, doubt: float) -> Impression:
     return Impression(np.array([np.cos(angle), np.sin(angle)], np.float32), {"topic": doubt, "mood": doubt / 2})
 
 
-def test_doubt_and_distance_choose() -> None:
-    """The first is far from what is known and doubted; of near copies one is suggested before another kind, however doubted; n are given, each once."""
-    texts = [impression(0.0, 0.9), impression(1.5, 0.8), impression(1.51, 0.8), impression(3.0, 0.3), impression(1.49, 0.8)]
+def test_what_stands_for_most_doubt_comes_first() -> None:
+    """A doubted text among others like it comes before one that is alone and before near copies of it; n are given, each once."""
+    texts = [impression(0.0, 0.9), impression(1.50, 0.8), impression(1.55, 0.8), impression(1.60, 0.8), impression(3.3, 0.8), impression(1.53, 0.01)]
     chosen = suggest(texts, [impression(0.0, 0.0)], 4)
-    assert chosen[0].place in (1, 2, 4)
-    assert chosen[1].place == 3
+    assert chosen[0].place in (2, 5)
+    assert chosen[1].place == 4
     assert len({s.place for s in chosen}) == 4
-    assert chosen[0].task == "topic"
-    assert chosen[0].doubt == pytest.approx(0.8)
-    assert suggest(texts, [], 99)[0].place == 0
-    assert len(suggest(texts, [], 99)) == 5
+    assert chosen[1].task == "topic"
+    assert chosen[1].doubt == pytest.approx(0.8)
+    assert chosen[0].covers > chosen[1].covers > chosen[2].covers >= 0
+    assert len(suggest(texts, [], 99)) == 6
     assert suggest([], [], 3) == []
+
+
+def test_doubt_of_other_tasks_does_not_count_where_some_are_named() -> None:
+    """Of two groups the one doubted in the named task is suggested, though the other is doubted more in another task."""
+    urgent = [Impression(impression(0.1 * i, 0).embedding, {"urgency": 0.6, "topic": 0.0}) for i in range(3)]
+    topical = [Impression(impression(1.8 + 0.1 * i, 0).embedding, {"urgency": 0.0, "topic": 1.0}) for i in range(3)]
+    assert suggest([*urgent, *topical], [], 1)[0].place == 4
+    (named,) = suggest([*urgent, *topical], [], 1, ["urgency"])
+    assert (named.place, named.task, named.doubt) == (1, "urgency", 0.6)
+
+
+def test_only_the_most_doubted_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more documents than likeness can be kept of, the most doubted are chosen among, and their places stay those given."""
+    monkeypatch.setattr("pipelines.suggest.MOST", 2)
+    texts = [impression(0.5, 0.1), impression(1.0, 0.9), impression(2.0, 0.2), impression(2.5, 0.8)]
+    assert [s.place for s in suggest(texts, [], 4)] == [1, 3]
 
 
 def test_a_reader_doubts_what_is_unclear(toy_pack: Pack, toy_student: tuple[Path, Student]) -> None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from suites.errors import RunError, StillhouseError, UsageError, unknown
 from workers.arguments import add_common
 from workers.hardening import keep_private
+from workers.threads import spin_briefly
 from workers.verbs import Part
 
 # verb -> one line for --help, in the order of a student's and a document's life. The module is
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         return _fail(UsageError(f"{unknown('command', verb, VERBS)} Try: python manage.py --help"), verb, arguments)
     keep_private(verb)
+    spin_briefly()
     module = importlib.import_module(f"workers.verbs.{verb.replace('-', '_')}")
     try:
         options = _parser(verb, module).parse_args(arguments[1:])

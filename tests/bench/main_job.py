@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workers.threads import spin_briefly
+
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"
 N_DOCUMENTS = 2000
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--students", type=Path, default=ROOT / "var" / "measure", help="distilled encoders and students are kept and reused here")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    spin_briefly()
     parts = options.only or ["quality", "queue", "kill"]
     path = RESULTS / "main_job.json"
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

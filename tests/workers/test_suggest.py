@@ -25,3 +25,6 @@ def test_the_verb_writes_samples_to_correct(home: Settings, toy_pack: Pack, tmp_
     assert {row["id"] for row in written} <= {d.id for d in new}
     assert {f["task"] for row in written for f in row["findings"]} <= {t.name for t in toy_pack.annotated_tasks}
     assert "exists already" in manage("suggest", "toy", str(path), "--out", str(out), home=home, check=False).stderr
+    assert "Did you mean 'topic'?" in manage("suggest", "toy", str(path), "--task", "topics", home=home, check=False).stderr
+    named = manage_json("suggest", "toy", str(path), "-n", "2", "--task", "mood", home=home)
+    assert {line["task"] for line in named} == {"mood"}

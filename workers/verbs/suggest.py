@@ -1,10 +1,10 @@
-"""Proposes which unlabelled documents to label next: those that the student doubts, and that are like neither each other nor its samples.
+"""Proposes which unlabelled documents to label next: those that stand for most of what the student doubts and no sample stands for yet.
 
-PATH is read as by `submit`. The suggestions come as JSON lines on stdout, the first one first: id, the task that is doubted most, how much, and how
-unlike all others the document is. With --out the documents are written as samples with the student's own answers, to be corrected and added to the
-pack's samples.jsonl: correct them, they are guesses.
+PATH is read as by `submit`. The suggestions come as JSON lines on stdout, the first one first: id, the task that is doubted most, how much, and the
+share of all doubt that the document stands for. With --out the documents are written as samples with the student's own answers, to be corrected and
+added to the pack's samples.jsonl: correct them, they are guesses. Name the tasks that you will label, where these are not all, with --task.
 
-example: python manage.py suggest insurance letters/ -n 20 --out to_label.jsonl
+example: python manage.py suggest insurance letters/ -n 20 --task urgency --out to_label.jsonl
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suites.discover import Pack, find_pack
-from suites.errors import DataError, UsageError
+from suites.errors import DataError, UsageError, unknown
 from workers.arguments import positive
 from workers.read_arguments import add_read_options, read_options
 from workers.settings import Settings
@@ -34,6 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pack")
     parser.add_argument("path", type=Path, nargs="+")
     parser.add_argument("-n", type=positive, default=20, help="how many to suggest (default: 20)")
+    parser.add_argument(
+        "--task", action="append", default=[], metavar="NAME", help="of this task alone; may be repeated (default: all tasks of texts and sentences)"
+    )
     parser.add_argument("--student", metavar="ID", help="default: the newest")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the documents as samples, with the student's answers to be corrected")
     add_read_options(parser)
@@ -64,9 +67,12 @@ def run(options: Namespace, settings: Settings) -> object:
         raise DataError(f"{', '.join(map(str, options.path))}: no document in it that is not among the samples already. Give others.", "no_data")
     student = load_student(student_folder(settings.students_folder, pack.name, options.student))
     reader = Reader(pack, student, n_threads=settings.n_processes, trusted=settings.packs.trust_hooks)
+    for name in options.task:
+        if name not in reader.tasks:
+            raise UsageError(unknown("task of whole texts or sentences", name, reader.tasks))
     with progress_bar(quiet=options.json) as on_progress:
         impressions = reader.impressions([*documents, *samples], on_progress)
-    chosen = suggest(impressions[: len(documents)], impressions[len(documents) :], options.n)
+    chosen = suggest(impressions[: len(documents)], impressions[len(documents) :], options.n, options.task)
     lines = [{"id": documents[s.place].id, **{name: value for name, value in asdict(s).items() if name != "place"}} for s in chosen]
     if not options.json:
         sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

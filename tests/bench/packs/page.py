@@ -70,6 +70,8 @@ def _nested(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_number, value))
     return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
 
 

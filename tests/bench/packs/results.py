@@ -26,6 +26,7 @@ from typing import Any
 
 from tests.bench.main_job import machine, say, student_of
 from tests.bench.packs.page import markdown
+from workers.threads import spin_briefly
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "docs" / "results"
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--limit", type=int, help="at most so many rows of a source in the parts that train beside `sets`: for a quick try")
     options = parser.parse_args()
+    spin_briefly()
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / "packs.json"
     for part in options.only or PARTS:
