@@ -82,6 +82,7 @@ def _check_rules(pack: Pack) -> list[str]:
     if not path.exists():
         return [f"{path}: not found, but rules answer {sorted(rule_tasks)}."] if rule_tasks else []
     problems, answered = [], set()
+    first: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
@@ -98,6 +99,10 @@ def _check_rules(pack: Pack) -> list[str]:
             problems.append(f"{path}:{number}: label: {shown(rule['label'])} is no spans task and label of this pack.{guess(rule['label'], known)}")
         if missing:
             problems.append(f"{path}:{number}: lacks {sorted(missing)}.")
+        if rule.keys() >= {"pattern", "regex"}:
+            problems.append(f"{path}:{number}: has both 'pattern' and 'regex'. Keep one; write two rules where both are meant.")
+        if (earlier := first.setdefault(f"{rule['label']} {rule.get('id')}", number)) != number:
+            problems.append(f"{path}:{number}: id {shown(rule.get('id'))} has a rule of this label in line {earlier} already. Give each an id of its own.")
         answered.add(name)
     return problems + [f"{path}: no rule answers task {name!r}. Write one, or let the student answer it." for name in sorted(rule_tasks - answered)]
 

@@ -254,6 +254,11 @@ RULES: dict[str, tuple[str, str]] = {
         '{"label": "thngs/A", "id": "x", "pattern": "dog"}',
         "rules.jsonl:1: label: 'thngs/A' is no spans task and label of this pack. Did you mean 'things/A'?",
     ),
+    "two forms": ('{"label": "things/A", "id": "a", "pattern": "dog", "regex": "d.g"}', "rules.jsonl:1: has both 'pattern' and 'regex'. Keep one;"),
+    "an id twice": (
+        '{"label": "things/A", "id": "a", "pattern": "dog"}\n{"label": "things/A", "id": "a", "pattern": "cat"}',
+        "rules.jsonl:2: id 'a' has a rule of this label in line 1 already.",
+    ),
     "no id": ('{"label": "things/A", "pattern": "dog"}', "rules.jsonl:1: lacks ['id']."),
 }
 
