@@ -20,12 +20,15 @@ def markdown(results: Mapping[str, Any]) -> str:
     rows = results.get("rows", [])
     if scored := [row for row in rows if not isinstance(row["ours"], dict)]:
         lines += ["## Set by set", "", "One student a pack, on all its sets at once, taught by its teacher; seed 1. In brackets 95 % intervals.", ""]
-        lines += _table(["set", "task", "measure", "n", "ours", "teacher", "compressed", "TF-IDF", "majority", "published"], [_scored(row) for row in scored])
+        lines += _table(
+            ["set", "task", "measure", "n", "ours", "accuracy", "teacher", "compressed", "TF-IDF", "majority", "published"], [_scored(row) for row in scored]
+        )
+    lines += [line for title, made in (("Disguises, the student of all sets", _attacked), ("Decisions", _decisions)) for line in _section(title, made(results))]
     if compared := [row for row in rows if isinstance(row["ours"], dict)]:
         lines += ["", "## Beside peers on the same rows", "", PEERS_NOTE, ""]
         peers = list(dict.fromkeys(peer for row in compared for peer in (row["peer"] or {})))
         lines += _table(["set", "measure", "n", "ours", *peers, "published"], [_compared(row, peers) for row in compared])
-    for name, title in (("robustness", "Disguises"), ("few", "Few examples")):
+    for name, title in (("robustness", "Disguises, with and without defence"), ("few", "Few examples")):
         if figures := results.get(name):
             lines += ["", f"## {title}", "", *_nested(figures)]
     if latency := results.get("latency"):
@@ -43,12 +46,50 @@ def _machine(machine: Mapping[str, Any]) -> str:
 def _scored(row: Mapping[str, Any]) -> list[str]:
     low, high = row["interval"] or (row["ours"], row["ours"])
     others = [f"{row[name]:.3f}" if row.get(name) is not None else "" for name in ("teacher", "compressed", "tfidf", "majority")]
-    return [row["set"], row["task"], row["measure"], str(row["n"]), f"{row['ours']:.3f} [{low:.3f}, {high:.3f}]", *others, row["published"]]
+    return [
+        row["set"],
+        row["task"],
+        row["measure"],
+        str(row["n"]),
+        f"{row['ours']:.3f} [{low:.3f}, {high:.3f}]",
+        _number(row["accuracy"]),
+        *others,
+        row["published"],
+    ]
 
 
 def _compared(row: Mapping[str, Any], peers: Sequence[str]) -> list[str]:
     theirs = [_figures((row["peer"] or {}).get(peer)) for peer in peers]
     return [row["set"], row["measure"], str(row["n"]), _figures(row["ours"]), *theirs, row["published"]]
+
+
+def _section(title: str, table: Sequence[str]) -> list[str]:
+    return ["", f"## {title}", "", *table] if table else []
+
+
+def _attacked(results: Mapping[str, Any]) -> list[str]:
+    """Score by source and attack."""
+    found = {pack: measured["attacked"] for pack, measured in results.get("sets", {}).items() if measured.get("attacked")}
+    return [
+        line
+        for attacks in found.values()
+        for line in _table(["set", *attacks], [[source, *(_number(attacks[a][source]["score"]) for a in attacks)] for source in attacks["plain"]])
+    ]
+
+
+def _decisions(results: Mapping[str, Any]) -> list[str]:
+    """What decisions by the declared policy cost, beside one decision for all, and how many of the first k are right."""
+    policies = [(source, p) for measured in results.get("sets", {}).values() for source, p in measured.get("policy", {}).items()]
+    constants = sorted({name for _, p in policies for name in p["constant_per_1000"]})
+    ks = sorted({int(k) for _, p in policies for k in p["precision_at"]})
+    names = ["set", "n", "base rate", "cost per 1,000", *(f"all {name}" for name in constants), *(f"precision at {k}" for k in ks)]
+    rows = [
+        [source, str(p["n"]), _number(p["base_rate"]), f"{p['cost_per_1000']:.0f}"]
+        + [f"{p['constant_per_1000'][name]:.0f}" for name in constants]
+        + [_number(p["precision_at"].get(str(k))) for k in ks]
+        for source, p in policies
+    ]
+    return _table(names, rows) if rows else []
 
 
 def _figures(score: Mapping[str, Any] | None) -> str:
