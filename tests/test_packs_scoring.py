@@ -16,7 +16,9 @@ from tests.bench.packs.adapter import cased, without_overlaps
 from tests.bench.packs.compare import COMPARISONS
 from tests.bench.packs.gold import Concept, Marked
 from tests.bench.packs.measures import assertion_scores, identifier_scores, quantity_scores
+from tests.bench.packs.page import markdown
 from tests.bench.packs.peers import PEERS, PYTHON, ask
+from tests.bench.packs.results import RESULTS, rows
 from tests.bench.packs.scoring import ALL, Counts, Span, characters, exact, outside, overlapping, score, score_labels
 from tests.bench.process import ROOT
 
@@ -232,3 +234,11 @@ def test_every_peer_stands_in_a_comparison() -> None:
     assert sorted(named) == sorted(PEERS)
     for peer in PEERS.values():
         assert dict(peer.options) in peer.configurations(), peer.name
+
+
+def test_the_committed_page_says_what_its_figures_say() -> None:
+    """docs/results/packs.md and the rows of packs.json are those that the committed figures give."""
+    results = json.loads((RESULTS / "packs.json").read_text(encoding="utf-8"))
+    assert results["rows"] == json.loads(json.dumps(rows(results)))
+    assert (RESULTS / "packs.md").read_text(encoding="utf-8") == markdown(results)
+    assert all(row["ours"] is not None for row in results["rows"])
