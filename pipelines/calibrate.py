@@ -92,8 +92,9 @@ def _collect(dev: _Dev, head: Head, example: Encoded, target: Target, hidden: Fl
 def _fitted(head: Head, dev: _Dev, lexicon: Lexicon | None) -> Head:
     task, transitions = head.task, head.transitions
     if dev.cues:
-        head = replace(head, cues=fit_cues(task, np.concatenate(dev.logits), np.concatenate(dev.cues), np.concatenate(dev.wanted)))
-        dev.logits = [logits + said(cues, head.cues) for logits, cues in zip(dev.logits, dev.cues, strict=True)]
+        weights, shift = fit_cues(task, np.concatenate(dev.logits), np.concatenate(dev.cues), np.concatenate(dev.wanted))
+        head = replace(head, cues=weights, bias=head.bias + shift)
+        dev.logits = [logits + shift + said(cues, weights) for logits, cues in zip(dev.logits, dev.cues, strict=True)]
     temperature, scale = _temperature(head, dev, lexicon)
     if task.kind == "spans":
         texts = [(softmax(np.asarray(logits / temperature, np.float32)), tags) for logits, tags in zip(dev.logits, dev.wanted, strict=True)]

@@ -52,7 +52,7 @@ from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Example, StudentPlan, Task
 
 # raise it when the code of training changes what a student becomes: teachers made before are then not used again
-RECIPE = 4
+RECIPE = 5
 # with fewer answers of a label a student hardly learns it
 FEW = 20
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so

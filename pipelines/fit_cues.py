@@ -1,4 +1,7 @@
-"""Fits what cues and sections add to the logits of a span-scoped head, on dev: logistic regression that begins with believing them."""
+"""Fits what cues and sections add to the logits of a span-scoped head, and what the head is worth where they are silent, on dev.
+
+Logistic regression that begins with believing them.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,31 @@ BELIEF, SECTION_BELIEF = 3.0, 1.5
 SPREAD = 1.5
 
 
-def fit_cues(task: Task, logits: Floats, cues: Floats, wanted: npt.NDArray[np.int32]) -> Floats:
-    """The weights of least negative log likelihood, with a normal prior around the belief.
+def fit_cues(task: Task, logits: Floats, cues: Floats, wanted: npt.NDArray[np.int32]) -> tuple[Floats, Floats]:
+    """The weights, and the shift of all logits, of least negative log likelihood, with a normal prior around the belief and around no shift.
 
-    Shapes: logits (n, n_labels), cues (n, n_features), wanted (n,), result (n_features, n_labels).
+    A head that has learned from texts where its label stands without a word that says so gives it too readily elsewhere: the shift
+    tells. Where no cue has spoken there is none. Shapes: logits (n, n_labels), cues (n, n_features), wanted (n,), results (n_features,
+    n_labels) and (n_labels,).
     """
     from scipy.optimize import minimize
 
     n_labels = len(task.labels)
-    prior = believed(n_labels)
+    prior = np.concatenate([believed(n_labels), np.zeros((1, n_labels))])
+    shown = np.column_stack([cues, np.full(len(cues), float(cues.any()))])
     rows, onehot = np.asarray(logits, np.float64), np.eye(n_labels)[wanted.astype(int)]
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         weights = flat.reshape(prior.shape)
-        at = rows + cues @ weights
+        at = rows + shown @ weights
         log_total = np.logaddexp.reduce(at, axis=1)
         off = (weights - prior) / SPREAD**2
-        slope = cues.T @ (np.exp(at - log_total[:, None]) - onehot) + off
+        slope = shown.T @ (np.exp(at - log_total[:, None]) - onehot) + off
         return float((log_total - (at * onehot).sum(axis=1)).sum() + (off * (weights - prior)).sum() / 2), slope.ravel()
 
     found = minimize(loss, prior.ravel(), jac=True, method="L-BFGS-B")
-    return np.asarray(np.round(found.x.reshape(prior.shape), 4), np.float32)
+    fitted = np.asarray(np.round(found.x.reshape(prior.shape), 4), np.float32)
+    return fitted[:-1], fitted[-1]
 
 
 def believed(n_labels: int) -> Doubles:

@@ -132,12 +132,26 @@ def test_a_text_of_cues_alone_is_read_in_linear_time(tmp_path: Path) -> None:
 
 def test_without_dev_cues_are_believed_and_with_it_they_are_weighed() -> None:
     """With no answers the weights are the belief; a cue that is always right gains weight, one that is always wrong loses it."""
-    none = fit_cues(STATE, np.zeros((0, 3), np.float32), np.zeros((0, 6), np.float32), np.zeros(0, np.int32))
+    none, unshifted = fit_cues(STATE, np.zeros((0, 3), np.float32), np.zeros((0, 6), np.float32), np.zeros(0, np.int32))
     np.testing.assert_allclose(none, believed(3), atol=1e-4)
+    assert not unshifted.any()
     cues = np.zeros((200, 6), np.float32)
     cues[:100, 1] = 1.0
     wanted = np.where(np.arange(200) < 100, 1, 0).astype(np.int32)
-    right = fit_cues(STATE, np.zeros((200, 3), np.float32), cues, wanted)
-    wrong = fit_cues(STATE, np.zeros((200, 3), np.float32), cues, 1 - wanted)
+    right, _ = fit_cues(STATE, np.zeros((200, 3), np.float32), cues, wanted)
+    wrong, _ = fit_cues(STATE, np.zeros((200, 3), np.float32), cues, 1 - wanted)
     assert right[1, 1] > BELIEF > wrong[1, 1]
     assert right[1, 1] - right[1, 0] > 3 > 0 > wrong[1, 1] - wrong[1, 0]
+
+
+def test_a_label_given_too_readily_without_a_word_for_it_is_shifted_down() -> None:
+    """The head prefers label 2 where no cue speaks and gold has label 0: the shift holds it back. Where no cue speaks anywhere nothing is shifted."""
+    logits = np.tile(np.array([0.0, -3.0, 0.5], np.float32), (200, 1))
+    cues = np.zeros((200, 6), np.float32)
+    cues[:40, 2] = 1.0
+    wanted = np.where(np.arange(200) < 40, 2, 0).astype(np.int32)
+    weights, shift = fit_cues(STATE, logits, cues, wanted)
+    assert shift[2] < 0 < shift[0]
+    assert ((logits + shift + cues @ weights).argmax(axis=1) == wanted).all()
+    _, unshifted = fit_cues(STATE, logits, np.zeros_like(cues), wanted)
+    assert not unshifted.any()
