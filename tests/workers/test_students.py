@@ -20,7 +20,7 @@ from sqlalchemy import select, text
 
 from pipelines.predict import make_predictor
 from pipelines.release import Event, Register, released_student, rollback
-from pipelines.student import Student
+from pipelines.student import Student, load_student, seal, write_heads
 from suites.discover import Pack
 from workers.cli import main
 from workers.drain import drain
@@ -40,10 +40,15 @@ Flip = tuple[str, str, int, int, str | None, str | None]
 
 @pytest.fixture(scope="session")
 def other_student(toy_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Student:
-    """A second student of the toy pack, of another seed, and after one epoch more often wrong."""
+    """A second student of the toy pack, of another seed, after one epoch more often wrong, and of another opinion on each state."""
     from pipelines.finetune import FinetuneOptions, finetune
 
-    return finetune(toy_pack, tmp_path_factory.mktemp("other"), FinetuneOptions(epochs=1, seed=2))
+    made = finetune(toy_pack, tmp_path_factory.mktemp("other"), FinetuneOptions(epochs=1, seed=2))
+    turned = [
+        replace(h, weight=h.weight[::-1].copy(), bias=h.bias[::-1].copy(), cues=h.cues[:, ::-1].copy()) if h.task.name == "state" else h for h in made.heads
+    ]
+    write_heads(made.folder, made.birth, turned)
+    return load_student(made.folder.rename(made.folder.with_name(seal(made.folder, toy_pack.name))))
 
 
 @pytest.fixture
