@@ -71,7 +71,8 @@ def sets(options: argparse.Namespace) -> dict[str, Any]:
         kept = evaluation.model_dump(include={"systems", "policy", "attacked", "forms", "compressed_as", "size"})
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
         same = student.birth.pack_digest == find_pack(name).digest
-        made[name] = {"student": student.id, "data": student.birth.data, "pack_as_trained": same, "training_s": training["seconds"], **_rounded(kept)}
+        about = {"student": student.id, "data": student.birth.data, "pack_as_trained": same, "training_s": training["seconds"]}
+        made[name] = about | brief(_rounded(kept))
     return made
 
 
@@ -200,6 +201,17 @@ def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
                 }
                 made.append({**about, "ours": ours[measure], "peer": theirs or None, "published": chosen.published})
     return made
+
+
+def brief(kept: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a pack with labels one by one for the student's own answers alone."""
+    systems = {name: scores if name == "student" else _whole(scores) for name, scores in kept["systems"].items()}
+    return kept | {"systems": systems, "attacked": _whole(kept["attacked"])}
+
+
+def _whole(scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores, however deep they lie, without those of labels."""
+    return {name: _whole(inner) if isinstance(inner, dict) else inner for name, inner in scores.items() if name != "labels"}
 
 
 def _scores(scores: Any) -> dict[str, Any]:
