@@ -60,6 +60,8 @@ def test_dates_of_a_patient_move_together() -> None:
 @given(st.sampled_from(FORMATS), st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.booleans())
 def test_a_shifted_date_is_written_as_it_was(form: str, day: date, padded: bool) -> None:
     """For every known form the shifted date reads back as the day moved by the patient's days, with leading zeros where there were some."""
+    # without signs between them numbers have all their digits
+    padded = padded or form == "%Y%m%d"
     written = day.strftime(form if padded else form.replace("%d", str(day.day)).replace("%m", str(day.month)))
     how = Deidentifying(PLAN, "shift", b"k")
     shifted = how.text(written, [Finding("identity", "DATE", 1.0, 0, len(written), value=day.isoformat())], "p")
