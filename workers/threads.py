@@ -16,8 +16,8 @@ def spin_briefly() -> None:
     """Must come before torch is imported. What a user has set stays.
 
     Threads of OpenMP that wait for the slowest keep their core busy meanwhile. Where something else runs on the machine, that is the core which
-    the slowest would need, and training goes on at a twentieth of its pace. A little of it is of use, then a
-    thread had better sleep: docs/performance.md has the figures.
+    the slowest would need, and training goes on at less than a tenth of its pace. A little of it is of use, then a thread had better sleep:
+    docs/performance.md has the figures.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

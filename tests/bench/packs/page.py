@@ -30,7 +30,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         lines += _table(["set", "measure", "n", "ours", *peers, "published"], [_compared(row, peers) for row in compared])
     for name, title in (("robustness", "Disguises, with and without defence"), ("few", "Few examples")):
         if figures := results.get(name):
-            lines += ["", f"## {title}", "", *_nested(figures)]
+            lines += ["", f"## {title}", "", *_note(name, results), *_nested(figures)]
     if latency := results.get("latency"):
         lines += ["", "## One message of about 60 word pieces on one core, ms", ""]
         lines += _table(["way", "n", "p50", "p90", "p99", "longest"], [[way, *map(str, latency[way].values())] for way in ("in_process", "http")])
@@ -61,6 +61,14 @@ def _scored(row: Mapping[str, Any]) -> list[str]:
 def _compared(row: Mapping[str, Any], peers: Sequence[str]) -> list[str]:
     theirs = [_figures((row["peer"] or {}).get(peer)) for peer in peers]
     return [row["set"], row["measure"], str(row["n"]), _figures(row["ours"]), *theirs, row["published"]]
+
+
+def _note(name: str, results: Mapping[str, Any]) -> list[str]:
+    """What must be known of how a section was measured."""
+    if name == "few":
+        return []
+    rows = f"at most {results['robustness_rows']:,} rows of each set" if results.get("robustness_rows") else "all rows"
+    return [f"Three students alike but for the defence, trained on {rows}, without a teacher.", ""]
 
 
 def _section(title: str, table: Sequence[str]) -> list[str]:

@@ -53,6 +53,8 @@ def main() -> None:
         found = PARTS[part](options)
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         results |= {"machine": machine(), part: results.get(part, {}) | found if part in MERGED else found}
+        if part == "robustness":
+            results["robustness_rows"] = options.limit
         results["rows"] = rows(results)
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         (options.results / "packs.md").write_text(markdown(results), encoding="utf-8")
