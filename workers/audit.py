@@ -25,6 +25,7 @@ from workers.tables import audit, now_s
 ACTIONS = (
     *("migrate", "roles", "submit", "cancel", "pause", "resume", "retry", "purge", "erase", "keys"),
     *("release", "rollback", "retire", "diff", "export", "deliver"),
+    *("view", "review"),
 )
 # what the first row has in place of the hash before it
 START = "0" * 64

@@ -36,7 +36,7 @@ CLAIM_CHARS = 4_000_000
 FEW = 16
 
 _ANSWER = tuple(f.name for f in fields(Finding))
-_FINDING_COLUMNS = tuple(findings.c[name] for name in ("document_id", "student_id", *_ANSWER))
+_FINDING_COLUMNS = tuple(findings.c[name] for name in ("document_id", "student_id", "read_at", *_ANSWER))
 _READING_COLUMNS = tuple(readings.c[name] for name in ("document_id", "student_id", "job_id", "epoch", "n_findings", "read_at"))
 _EPOCHS = select(readings.c.document_id, readings.c.epoch).where(readings.c.student_id == bindparam("student"), among(readings.c.document_id, "ids"))
 _answer: attrgetter[tuple[Any, ...]] = attrgetter(*_ANSWER)
@@ -130,7 +130,7 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     bad = [(c, r) for c, r in ours if r.failed]
     student, job = claims.student_id, claims.job_id
     insert_rows(connection, _READING_COLUMNS, [(c.document_id, student, job, c.epoch, len(r.findings), ended_at[c.work_id]) for c, r in good])
-    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, student, *_answer(f)) for c, r in good for f in r.findings])
+    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, student, ended_at[c.work_id], *_answer(f)) for c, r in good for f in r.findings])
     if bad:
         connection.execute(
             insert(failures).values(failed_at=now_s()),

@@ -21,7 +21,8 @@ from workers.views import ANALYST
 PREFIX = "stillhouse_"
 OWNER = f"{PREFIX}owner"
 RECORD = "record_audit(text, text, text, text)"
-FUNCTIONS = (RECORD, "refuse_audit_change()")
+MAKE_MONTHS = "make_findings_months(integer)"
+FUNCTIONS = (RECORD, "refuse_audit_change()", MAKE_MONTHS)
 ALEMBIC = "alembic_version"
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -73,6 +74,8 @@ ROLES: dict[str, Role] = {
             "failures": "SELECT, DELETE",
             "views": "SELECT",
             "audit": "SELECT",
+            "tallies": "SELECT",
+            "energy": "SELECT, INSERT",
             ALEMBIC: "SELECT",
         },
     ),
@@ -90,6 +93,8 @@ ROLES: dict[str, Role] = {
             "readings": "SELECT, INSERT",
             "findings": "SELECT, INSERT",
             "failures": "SELECT, INSERT",
+            "tallies": "SELECT, INSERT, UPDATE",
+            "energy": "SELECT, INSERT, UPDATE",
             ALEMBIC: "SELECT",
         },
         records=False,
@@ -106,13 +111,16 @@ ROLES: dict[str, Role] = {
             "readings": "SELECT",
             "findings": "SELECT",
             "failures": "SELECT",
+            "tallies": "SELECT",
+            "energy": "SELECT",
+            "reviews": "SELECT",
             ALEMBIC: "SELECT",
         },
         READS_ONLY,
         connections=20,
     ),
     "reviewer": Role(
-        "compares students over stored texts and exports them (students diff, export --with-text); the one role of a person that reads texts",
+        "looks at texts: reviews findings, compares students over stored texts, exports them; the one role of a person that reads texts",
         {
             "jobs": "SELECT",
             "documents": "SELECT",
@@ -123,6 +131,9 @@ ROLES: dict[str, Role] = {
             "readings": "SELECT",
             "findings": "SELECT",
             "failures": "SELECT",
+            "tallies": "SELECT",
+            "energy": "SELECT, INSERT",
+            "reviews": "SELECT, INSERT, UPDATE, DELETE",
             ALEMBIC: "SELECT",
         },
         READS_ONLY,
@@ -144,6 +155,9 @@ ROLES: dict[str, Role] = {
             "readings": "SELECT, DELETE",
             "findings": "SELECT, DELETE",
             "failures": "SELECT, DELETE",
+            "tallies": "SELECT",
+            "energy": "SELECT",
+            "reviews": "SELECT, DELETE",
             ALEMBIC: "SELECT",
         },
     ),
@@ -184,6 +198,7 @@ def wanted_rights(connection: Connection) -> set[Right]:
                 found.add(Right(name, "USAGE", f"SEQUENCE {schema}.{sequences[table]}"))
         if role.records and name != OWNER:
             found.add(Right(name, "EXECUTE", f"FUNCTION {schema}.{RECORD}"))
+    found.add(Right(f"{PREFIX}worker", "EXECUTE", f"FUNCTION {schema}.{MAKE_MONTHS}"))
     views = connection.execute(text("SELECT name FROM views")).scalars()
     return found | {Right(ANALYST, "SELECT", f"TABLE {schema}.{view}") for view in views}
 
@@ -411,7 +426,8 @@ def _sequences(connection: Connection, schema: str) -> dict[str, str]:
 def _ours(connection: Connection, schema: str) -> list[tuple[str, str]]:
     """Tables, views and functions of the store, as ALTER names their kinds."""
     views = connection.execute(text("SELECT name FROM views ORDER BY name")).scalars().all()
-    tables = [*metadata.tables, ALEMBIC]
+    months = connection.execute(text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('findings') ORDER BY 1")).scalars()
+    tables = [*metadata.tables, *months, ALEMBIC]
     return [*(("TABLE", name) for name in tables), *(("VIEW", name) for name in views), *(("FUNCTION", name) for name in FUNCTIONS)]
 
 

@@ -198,6 +198,9 @@ readings = Table(
     Column("epoch", Integer, nullable=False, comment="epoch of the claim that wrote it"),
     Column("n_findings", Integer, nullable=False, comment="findings written with it"),
     Column("read_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("n_tokens", Integer, comment="word pieces that the text became; NULL: not counted"),
+    Column("n_unknown", Integer, comment="of these, pieces that the student does not know"),
+    Column("distance", Double, comment="how far the text lies from those that the student was tried on; NULL: the student has no reference"),
     Index("ix_readings_job_id_n_findings", "job_id", "n_findings"),  # holds all that the counts of a job ask for
     comment="documents that were read, one row a document and student",
 )
@@ -221,9 +224,90 @@ findings = Table(
     Column("other_start", Integer, nullable=False, server_default="0", comment="of a pair: first code point of the second range"),
     Column("other_end", Integer, nullable=False, server_default="0", comment="one past its last; 0: no pair"),
     Column("page", Integer, comment="page of the document that it begins on, from 1; NULL: the text has no pages"),
-    # offsets are never NULL: a NULL in a unique key would let doubles in
+    Column("read_at", Double, nullable=False, server_default="0", comment="seconds since 1970, database clock: that of its reading"),
+    # offsets are never NULL: a NULL in a unique key would let doubles in. On PostgreSQL the table is partitioned by month of read_at, which then is
+    # part of both keys, and the reference is to document, student and time of a reading (migrations/versions/0009_findings_by_month.py)
     UniqueConstraint("document_id", "student_id", "task", "start", "end", "label", "other_start", "other_end", name="uq_findings_answer"),
+    # holds all that counts of labels and their surest and least sure findings ask for
+    Index("ix_findings_student_id_task_label_score", "student_id", "task", "label", "score"),
+    # what reviewers are to look at
+    Index("ix_findings_unsure", "student_id", "task", "score", sqlite_where=text("unsure"), postgresql_where=text("unsure")),
     comment="answers, one row each",
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("student_id", String(80), primary_key=True, comment="student that read"),
+    Column("day", String(10), primary_key=True, comment="day of reading, UTC: 2026-01-31"),
+    Column("measure", String(60), primary_key=True, comment="what is counted: documents, label:TASK, score:TASK, length, unknown, distance"),
+    Column("bucket", String(60), primary_key=True, comment="a label, or the number of a bin"),
+    Column("slot", Integer, primary_key=True, comment="which processes counted: theirs add up, and none waits for another"),
+    Column("n", BigInteger, nullable=False, comment="how many"),
+    comment="counts by day of what each student found, without text: what charts and drift are made of",
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number"),
+    Column("document_id", Key, ForeignKey("documents.id"), nullable=False, comment="document"),
+    Column("student_id", String(80), nullable=False, comment="student whose finding was looked at"),
+    Column("task", String(40), nullable=False, comment="question answered"),
+    Column("label", String(60), nullable=False, comment="the student's answer; of an added finding the reviewer's"),
+    Column("start", Integer, nullable=False, comment="first code point"),
+    Column("end", Integer, nullable=False, comment="one past the last code point"),
+    Column("other_start", Integer, nullable=False, server_default="0", comment="of a pair: first code point of the second range"),
+    Column("other_end", Integer, nullable=False, server_default="0", comment="one past its last; 0: no pair"),
+    Column("reviewer", String(80), nullable=False, comment="who looked"),
+    Column("verdict", String(10), nullable=False, comment="accept, correct or reject; add: a finding that the student missed"),
+    Column("new_label", String(60), comment="of a correction: the right label"),
+    Column("new_start", Integer, comment="of a correction: first code point of the right range"),
+    Column("new_end", Integer, comment="one past its last"),
+    Column("reviewed_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    UniqueConstraint(
+        *("document_id", "student_id", "task", "start", "end", "label", "other_start", "other_end", "reviewer"), name="uq_reviews_answer_reviewer"
+    ),
+    comment="what reviewers said of findings; no text",
+)
+
+energy = Table(
+    "energy",
+    metadata,
+    Column("id", Key, primary_key=True, comment="number"),
+    Column(
+        "kind",
+        String(10),
+        nullable=False,
+        comment="job: a process reading a job; run: a training or evaluation; sample: a part of a job read again to compare students",
+    ),
+    Column("name", String(200), nullable=False, comment="the job's name, or the command of the run"),
+    Column("pack", String(40), nullable=False, comment="pack"),
+    Column("job_id", Key, comment="job; NULL: a run"),
+    Column("student_id", String(80), comment="student that read, or was made"),
+    Column("engine", String(10), comment="arithmetic that the student was read with: int8, bf16, f32"),
+    Column("owner", String(80), nullable=False, comment="host and process"),
+    Column("started_at", Double, nullable=False, comment="seconds since 1970, database clock"),
+    Column("n_documents", Integer, nullable=False, comment="documents read; of a run 0 where it reads none"),
+    Column("duration", Double, nullable=False, comment="seconds of work"),
+    Column("cpu_seconds", Double, nullable=False, comment="processor seconds of all threads of the process"),
+    Column("cpu_energy", Double, nullable=False, comment="kWh of the processor"),
+    Column("gpu_energy", Double, nullable=False, comment="kWh of the accelerator"),
+    Column("ram_energy", Double, nullable=False, comment="kWh of the memory that the process held"),
+    Column("energy_consumed", Double, nullable=False, comment="kWh in all"),
+    Column("emissions", Double, nullable=False, comment="kg CO2e of that by the grid of country_iso_code"),
+    Column("country_iso_code", String(3), nullable=False, comment="whose grid: an ISO 3166 code, or WOR, the world's average"),
+    Column("tracking_mode", String(10), nullable=False, comment="process: what this process alone is answerable for"),
+    Column(
+        "method",
+        String(20),
+        nullable=False,
+        comment="rapl: the processor's counter, shared by processor time; nvml: and the accelerator's; estimate: processor seconds times watts",
+    ),
+    Column("cpu_model", String(120), nullable=False, comment="processor"),
+    Column("cpu_power", Double, nullable=False, comment="watts of one busy core that an estimate took; 0: measured"),
+    UniqueConstraint("kind", "job_id", "owner", "engine"),
+    comment="energy of jobs and runs, with CodeCarbon's names and units",
 )
 
 failures = Table(

@@ -16,6 +16,8 @@ from workers.store import Store
 
 FILL = (
     "INSERT INTO documents (id, pack, key, content_sha256, n_chars, meta, received_at) VALUES (1, 'toy', 'a', 'x', 9, '{}', 0)",
+    "INSERT INTO jobs (id, name, pack, student_id, state, submitted_at, n_cancelled, n_refused) VALUES (1, 'j', 'toy', 's', 'COMPLETED', 0, 0, 0)",
+    "INSERT INTO readings (document_id, student_id, job_id, epoch, n_findings, read_at) VALUES (1, 's', 1, 1, 1, 1790000000)",
     'INSERT INTO findings (id, document_id, student_id, task, label, score, start, "end", source) '
     "VALUES (7, 1, 's', 'topic', 'animals', 0.5, 0, 9, 'student')",
     "CREATE VIEW an_operators AS SELECT count(*) AS n, min(label) AS least FROM findings",
@@ -47,10 +49,10 @@ def test_rows_and_views_of_an_operator_stay(old: Store, toy_pack: Pack) -> None:
     assert migrate(old, [toy_pack]) == ("0005", newest())
     with old.reading() as connection:
         assert revision(connection) == newest()
-        row = connection.execute(text('SELECT id, label, score, "end", unsure, other_start, other_end, page FROM findings')).one()
-        assert tuple(row) == (7, "animals", 0.5, 9, False, 0, 0, None)
+        row = connection.execute(text('SELECT id, label, score, "end", unsure, other_start, other_end, page, read_at FROM findings')).one()
+        assert tuple(row) == (7, "animals", 0.5, 9, False, 0, 0, None, 1790000000)
         assert connection.execute(text("SELECT n, least FROM an_operators")).one() == (1, "animals")
         assert connection.execute(text("SELECT more FROM on_a_view")).scalar_one() == 2
         assert connection.execute(text("SELECT count(*) FROM toy_findings")).scalar_one() == 0
     with pytest.raises(Exception, match=r"(?i)unique"), old.begin() as connection:
-        connection.execute(text(FILL[1].replace("(7, 1", "(8, 1")))
+        connection.execute(text(FILL[3].replace("(7, 1", "(8, 1").replace("source)", "source, read_at)").replace("'student')", "'student', 1790000000)")))

@@ -290,10 +290,7 @@ def test_the_same_finding_cannot_be_stored_twice(store: Store, job: int) -> None
     claims = take(store)
     assert claims is not None
     end(store, claims)
-    with pytest.raises(StoreError), store.begin() as connection:
-        connection.execute(
-            text(
-                'INSERT INTO findings (document_id, student_id, task, label, score, start, "end", source) '
-                'SELECT document_id, student_id, task, label, score, start, "end", source FROM findings'
-            )
-        )
+    columns = 'document_id, student_id, task, label, score, start, "end", source'
+    for read_at in ("read_at", "read_at + 1"):  # another time, by which another month, makes it no other finding
+        with pytest.raises(StoreError), store.begin() as connection:
+            connection.execute(text(f"INSERT INTO findings ({columns}, read_at) SELECT {columns}, {read_at} FROM findings"))
