@@ -7,7 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from pipelines.tally import Seen
 from suites.types import Finding
+
+Kept = tuple[tuple[Finding, ...], Seen | None]
 
 
 class Cache:
@@ -22,10 +25,10 @@ class Cache:
         self._limit = limit
         self._n = 0
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
 
-    def get(self, text: str) -> tuple[Finding, ...] | None:
-        """The findings of a text; None where it was not read, or long ago."""
+    def get(self, text: str) -> Kept | None:
+        """The findings of a text and what the encoder saw of it; None where it was not read, or long ago."""
         key = _key(text)
         with self._lock:
             if key not in self._kept:
@@ -34,17 +37,17 @@ class Cache:
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def put(self, text: str, findings: Sequence[Finding]) -> None:
+    def put(self, text: str, findings: Sequence[Finding], seen: Seen | None = None) -> None:
         """Keeps the findings of a text; others go until there is room. More than there is room for at all are not kept."""
         key = _key(text)
         with self._lock:
             if _room(findings) > self._limit or key in self._kept:
                 return
-            self._kept[key] = tuple(findings)
+            self._kept[key] = (tuple(findings), seen)
             self._n += _room(findings)
             while self._n > self._limit:
                 _, gone = self._kept.popitem(last=False)
-                self._n -= _room(gone)
+                self._n -= _room(gone[0])
 
 
 def _key(text: str) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.context import features
 from pipelines.encode import Floats, Texts, Tokens
 from pipelines.heads import Head, Range, answer_spans, chances, found_ranges
+from pipelines.reference import Reference
 from pipelines.rules import Ruled
 from pipelines.shares import shares, token_parts
 from suites.discover import Pack
@@ -62,9 +63,11 @@ class Answered:
 class Panel:
     """The heads of a student, and the pack's tasks that follow from them alone."""
 
-    def __init__(self, pack: Pack, heads: Sequence[Head]) -> None:
-        # all heads as one product; the bias is added once per range, not per token
-        self._weights = np.concatenate([h.weight for h in heads]).T.copy()
+    def __init__(self, pack: Pack, heads: Sequence[Head], reference: Reference | None = None) -> None:
+        # all heads, and the directions of the reference, as one product; the bias is added once per range, not per token
+        self._reference = reference if reference is not None and len(reference.directions) else None
+        directions = [] if self._reference is None else [self._reference.directions]
+        self._weights = np.concatenate([*(h.weight for h in heads), *directions]).T.copy()
         offsets = np.cumsum([0, *(len(h.bias) for h in heads)])
         self._columns = {h.task.name: slice(int(a), int(b)) for h, a, b in zip(heads, offsets[:-1], offsets[1:], strict=True)}
         # those of spans last: they ask about spans that others found
@@ -84,6 +87,15 @@ class Panel:
     def logits(self, states: Floats) -> Floats:
         """All heads' logits of tokens. Shapes: (n_tokens, hidden), (n_tokens, n_outputs)."""
         return np.asarray(states @ self._weights)
+
+    def distances(self, texts: Sequence[Tokens], logits: Floats) -> list[float | None]:
+        """How far each text lies from the student's reference; None without one, or without tokens."""
+        if self._reference is None:
+            return [None] * len(texts)
+        places = logits[:, -len(self._reference.directions) :]
+        ends = np.cumsum([len(tokens) for tokens in texts]).tolist()
+        along = [places[end - len(tokens) : end].mean(axis=0) if len(tokens) else None for end, tokens in zip(ends, texts, strict=True)]
+        return [None if row is None else round(float(self._reference.distances(row[None])[0]), 4) for row in along]
 
     def answers(self, asked: Sequence[Asked], logits: Floats) -> list[Answered]:
         """What the heads find in each text: all texts are asked at once. `logits` are of all texts' tokens, one after another."""

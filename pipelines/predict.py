@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from pipelines.heads import Head
 from pipelines.joined import joined
 from pipelines.panel import NOTHING, Answered, Asked, Given, Panel
 from pipelines.placeholders import without_placeholders
+from pipelines.reference import Reference
 from pipelines.rule_walk import RuleBudget
 from pipelines.rules import Ruled, Rules
 from pipelines.student import Student, check_fits
+from pipelines.tally import Seen
 from suites.discover import Pack, is_legal
 from suites.hooks import Hooks, load_hooks
 from suites.types import Document, Finding, TextLimits
@@ -35,13 +37,14 @@ _MACHINE_ERRNOS = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What became of one document: its findings, or the stage and code of its failure."""
+    """What became of one document: its findings and what the encoder saw of it, or the stage and code of its failure."""
 
     document_id: str
     findings: tuple[Finding, ...] = ()
     stage: str = ""
     code: str = ""
     reason: str = ""
+    seen: Seen | None = None
 
     @property
     def failed(self) -> bool:
@@ -87,6 +90,7 @@ class Predictor:
         *,
         ahead: bool = False,
         cache: Cache | None = None,
+        reference: Reference | None = None,
     ) -> None:
         self.pack = pack
         self.cache = cache
@@ -96,7 +100,7 @@ class Predictor:
         self._rules = rules
         self._hooks = hooks
         self._limits = limits
-        self._panel = Panel(pack, heads)
+        self._panel = Panel(pack, heads, reference)
 
     def predict(self, documents: Iterable[Document], given: Mapping[str, Given] | None = None, on_batch: Callable[[], None] = nothing) -> Iterator[Reading]:
         """One reading a document, in order. A document that fails does not touch its neighbours. Raises what is the machine's (`is_machines`).
@@ -126,8 +130,8 @@ class Predictor:
         return Encoded(parts, np.concatenate([none, *stitched(self._engine, inputs, self._panel.logits, on_batch)]))
 
     def _known(self, document: Document, given: Mapping[str, Given]) -> Reading | None:
-        findings = self.cache.get(document.text) if self.cache is not None and document.id not in given else None
-        return None if findings is None else Reading(document.id, findings)
+        kept = self.cache.get(document.text) if self.cache is not None and document.id not in given else None
+        return None if kept is None else Reading(document.id, kept[0], seen=kept[1])
 
     def _clean(self, document: Document) -> str | Reading:
         if len(document.text) > self._limits.max_chars:
@@ -162,10 +166,14 @@ class Predictor:
             for part, rules in zip(parts, ruled, strict=True)
         ]
         answers = self._panel.answers(asked, encoded.logits)
-        for part, rules, answered in zip(parts, ruled, answers, strict=True):
+        distances = self._panel.distances([part.tokens for part in parts], encoded.logits)
+        for part, rules, answered, distance in zip(parts, ruled, answers, distances, strict=True):
             reading = rules if isinstance(rules, Reading) else self._refined(part, rules, answered)
-            if self.cache is not None and not reading.failed:
-                self.cache.put(part.document.text, reading.findings)
+            if not reading.failed:
+                n_unknown = int(np.count_nonzero(part.tokens.ids == self._encoder.unknown_id))
+                reading = replace(reading, seen=Seen(len(part.tokens), n_unknown, distance))
+                if self.cache is not None:
+                    self.cache.put(part.document.text, reading.findings, reading.seen)
             yield reading
             on_batch()
 
@@ -249,4 +257,5 @@ def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, engine: 
     limits = student.birth.text.model_copy(update={"max_chars": pack.manifest.text.max_chars})
     reader = make_engine(student.folder, engine, pad_id=encoder.pad_id, n_threads=n_threads)
     hooks = load_hooks(pack, trusted)
-    return Predictor(pack, student.heads, encoder, reader, rules, hooks, limits, ahead=n_threads > 1, cache=Cache(cache) if cache else None)
+    kept = Cache(cache) if cache else None
+    return Predictor(pack, student.heads, encoder, reader, rules, hooks, limits, ahead=n_threads > 1, cache=kept, reference=student.reference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from pipelines.heads import NO_CUES, Head, n_outputs
 from pipelines.lexicon import Lexicon
+from pipelines.reference import FILE as REFERENCE_FILE
+from pipelines.reference import Reference, read_reference
 from pipelines.sources import damaged_file, read_sums, sums_of
 from suites.discover import Pack
 from suites.errors import StudentError
@@ -25,8 +27,8 @@ CORE = ("config.json", "model.safetensors", "tokenizer.json", "heads.safetensors
 # what is checked when a student is loaded: these, the exported graph, and the int8 encoder where its shape allowed one
 SEALED = (*CORE, "encoder.xml", "encoder.bin")
 INT8_FILE = "encoder.int8.safetensors"
-# sealed where there: what our int8 engine reads, and what other tools' tokenizers do
-WHERE_THERE = (INT8_FILE, "tokenizer_config.json")
+# sealed where there: what our int8 engine reads, what other tools' tokenizers do, and what drift is measured against
+WHERE_THERE = (INT8_FILE, "tokenizer_config.json", REFERENCE_FILE)
 SUMS = "SHA256SUMS"
 
 
@@ -75,6 +77,7 @@ class Student:
     folder: Path
     birth: Birth
     heads: tuple[Head, ...]
+    reference: Reference | None = field(default=None, repr=False)
 
 
 def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
@@ -120,7 +123,8 @@ def load_student(folder: Path) -> Student:
         arrays = load_file(folder / "heads.safetensors")
         calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
         heads = tuple(_head(t, arrays, calibration[t.name]) for t in birth.tasks)
-    except (ValidationError, ValueError, KeyError, SafetensorError) as error:
+        reference = read_reference(folder)
+    except (ValidationError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise StudentError(f"{folder}: unreadable student: {type(error).__name__}. Fine-tune again.", "student_damaged") from None
     for head in heads:
         if head.weight.shape[0] != n_outputs(head.task):
@@ -129,7 +133,7 @@ def load_student(folder: Path) -> Student:
     # a folder may be named otherwise only while it is being made
     if folder.name != student_id and not folder.name.startswith("."):
         raise StudentError(f"{folder}: holds {student_id}. Give the folder the student's own name.", "student_damaged")
-    return Student(student_id, folder, birth, heads)
+    return Student(student_id, folder, birth, heads, reference)
 
 
 def _damaged(folder: Path) -> Path | None:

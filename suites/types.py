@@ -35,6 +35,7 @@ LEADING = {
     "n_chars": "length of the text in characters",
     "n_findings": "findings in all",
     "n_unsure": "findings that a human should look at",
+    "document_id": "number of the document: two texts of one id have two",
 }
 # what stands in place of an identifier
 DeidentifyMode = Literal["mask", "label", "hash", "shift"]
@@ -172,12 +173,14 @@ class Column(_Frozen):
     `label`: the label of the best finding; `score`, `number`, `value`: its score, number, value (of
     equally sure ones that of the latest value); `labels`: all labels, sorted;
     `count`: the number of findings; `sum`: of the findings' `number`. `only` keeps one label.
+    `index`: analysts filter, count or sort by it, and the store keeps an index for that.
     """
 
     name: Name
     task: Name
     show: Literal["label", "score", "number", "value", "labels", "count", "sum"]
     only: Label | None = None
+    index: bool = False
     description: str = Field(min_length=8)
 
 

@@ -175,13 +175,13 @@ def test_the_cache_holds_its_limit() -> None:
     cache.put("a", (finding, finding))
     cache.put("b", ())
     cache.put("c", (finding,))
-    assert cache.get("a") == (finding, finding)
+    assert cache.get("a") == ((finding, finding), None)
     cache.put("d", (finding,))  # the fifth: b goes
     assert [cache.get(text) is not None for text in "abcd"] == [True, False, True, True]
     cache.put("e", (finding,) * 5)
     assert cache.get("e") is None
     cache.put("a", ())  # there already
-    assert cache.get("a") == (finding, finding)
+    assert cache.get("a") == ((finding, finding), None)
     assert cache.hits == 5
     assert Reading("1", (finding,)).failed is False
 

@@ -32,7 +32,7 @@ from suites.samples import read_samples
 from suites.types import Finding
 
 # encoder.bin is OpenVINO's weights, plain numbers; the others hold text or safetensors
-FILES = {*CORE, SUMS, "tokenizer_config.json", "training.json", "README.md", "encoder.xml", "encoder.bin", INT8_FILE}
+FILES = {*CORE, SUMS, "reference.json", "tokenizer_config.json", "training.json", "README.md", "encoder.xml", "encoder.bin", INT8_FILE}
 
 
 def findings(predictor: Predictor, pack: Pack) -> list[tuple[Finding, ...]]:

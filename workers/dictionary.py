@@ -10,7 +10,7 @@ from suites.types import LEADING, Column
 from workers.tables import metadata
 from workers.views import FINDING_COLUMNS
 
-_INTEGERS = ("n_chars", "n_findings", "n_unsure", "start", "end", "unsure", "other_start", "other_end", "page")
+_INTEGERS = ("n_chars", "n_findings", "n_unsure", "start", "end", "unsure", "other_start", "other_end", "page", "document_id")
 _VIEW_TYPES = dict.fromkeys(_INTEGERS, "integer") | {"score": "number", "number": "number"}
 _SHOWN_TYPES = {"label": "text", "labels": "text", "score": "number", "count": "integer", "sum": "number", "number": "number", "value": "text"}
 

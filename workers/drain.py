@@ -15,10 +15,13 @@ from functools import partial
 from sqlalchemy import Connection
 
 from pipelines.predict import Predictor, Reading, is_machines
+from suites.discover import Pack
 from suites.errors import RunError, StillhouseError, StoreError
 from suites.types import Document
+from workers.derived import Derived
 from workers.keys import Body, Keys, Unopened
 from workers.queue import Claim, Claims, claim, drop, explain, finish, give_back, renew, settle
+from workers.rows import require_fresh
 from workers.settings import Settings
 from workers.store import Store
 from workers.students import predictor
@@ -92,13 +95,15 @@ class _Drain:
         self._empty = False
         self._turns = Turns()
         self._failing: _Failing | None = None
+        self._derived: dict[str, Derived] = {}
 
     def run(self) -> Drained:
         claims = self._next()
         while claims is not None:
             try:
                 readings = self._get(claims.pack, claims.student_id)
-                opened = self._opened(claims)
+                derived = self._derived_of(readings.pack)
+                opened = self._opened(claims, derived)
             except StoreError:
                 self._store.write(partial(give_back, held=claims.held))
                 raise
@@ -107,7 +112,7 @@ class _Drain:
                 _pass_over(self._store, claims, error)
                 claims = self._next()
             else:
-                claims = self._read(opened, readings) if opened.held else self._next()
+                claims = self._read(opened, readings, derived) if opened.held else self._next()
         if self._empty:
             # by itself, after the last commit: of two processes that finish at the same time the later one sees both
             with self._store.begin() as connection:
@@ -136,7 +141,15 @@ class _Drain:
             self._turns.begin(self._claimed_s, is_lost=claims.is_lost)
         return claims
 
-    def _opened(self, claims: Claims) -> Claims:
+    def _derived_of(self, pack: Pack) -> Derived:
+        """What is written beside the pack's findings. Raises PackError where the store's table of rows is of other columns: asked once a drain."""
+        if pack.name not in self._derived:
+            with self._store.reading() as connection:
+                require_fresh(connection, pack)
+            self._derived[pack.name] = Derived(pack)
+        return self._derived[pack.name]
+
+    def _opened(self, claims: Claims, derived: Derived) -> Claims:
         """The claims with their texts in clear. Those that no key opens any more are failures. Raises SettingsError without the master key."""
         if all(held.key_id is None for held in claims.held):
             return claims
@@ -145,38 +158,42 @@ class _Drain:
         pairs = [(held, texts[held.document_id]) for held in claims.held]
         lost = [(held, Reading(str(held.document_id), stage="open", code=text.code, reason=text.reason)) for held, text in pairs if isinstance(text, Unopened)]
         if lost:
-            self._n_refused += self._store.write(partial(finish, claims=claims, done=lost))
+            self._n_refused += self._store.write(partial(finish, claims=claims, done=lost, derived=derived))
         return replace(claims, held=tuple(replace(held, text=text, key_id=None) for held, text in pairs if not isinstance(text, Unopened)))
 
-    def _finish(self, claims: Claims, done: Sequence[tuple[Claim, Reading]], connection: Connection, *, goes_on: bool) -> tuple[int, Claims | None]:
+    def _finish(
+        self, claims: Claims, done: Sequence[tuple[Claim, Reading]], derived: Derived, connection: Connection, *, goes_on: bool
+    ) -> tuple[int, Claims | None]:
         """Finishes a part; gives how many the fence refused, and the next claim, which shares the commit."""
-        refused = finish(connection, claims, done)
+        refused = finish(connection, claims, done, derived)
         return refused, self._claim(connection) if goes_on else None
 
-    def _finished(self, claims: Claims, done: Sequence[tuple[Claim, Reading]], progress: _Progress, *, goes_on: bool) -> tuple[int, Claims | None]:
+    def _finished(
+        self, claims: Claims, done: Sequence[tuple[Claim, Reading]], derived: Derived, progress: _Progress, *, goes_on: bool
+    ) -> tuple[int, Claims | None]:
         """The same through a restart of the database. What it refuses for one document's sake is finished one by one: its neighbours go free."""
         try:
-            return self._store.write(partial(self._finish, claims, done, goes_on=goes_on), progress.arm)
+            return self._store.write(partial(self._finish, claims, done, derived, goes_on=goes_on), progress.arm)
         except StoreError as error:
             if not error.code.startswith(REFUSALS):
                 raise
             log.error("the database refused a part", extra={"job_id": claims.job_id, "code": error.code})
-            return sum(self._finished_alone(claims, pair, progress) for pair in done), None
+            return sum(self._finished_alone(claims, pair, derived, progress) for pair in done), None
 
-    def _finished_alone(self, claims: Claims, pair: tuple[Claim, Reading], progress: _Progress) -> int:
+    def _finished_alone(self, claims: Claims, pair: tuple[Claim, Reading], derived: Derived, progress: _Progress) -> int:
         held, reading = pair
         try:
-            return self._store.write(partial(finish, claims=claims, done=[pair]), progress.arm)
+            return self._store.write(partial(finish, claims=claims, done=[pair], derived=derived), progress.arm)
         except StoreError as error:
             if not error.code.startswith(REFUSALS):
                 raise
             if not error.code.startswith(TWICE):
                 refused = Reading(reading.document_id, stage="store", code="store_refused", reason=f"the database refused its findings ({error.code})")
-                return self._store.write(partial(finish, claims=claims, done=[(held, refused)]), progress.arm)
+                return self._store.write(partial(finish, claims=claims, done=[(held, refused)], derived=derived), progress.arm)
             self._store.write(partial(drop, claims=claims, held=held), progress.arm)
             return 1
 
-    def _read(self, claims: Claims, readings: Predictor) -> Claims | None:
+    def _read(self, claims: Claims, readings: Predictor, derived: Derived) -> Claims | None:
         """Reads one claim part by part, the first in any case, and gives the next one. What is not read is given back."""
         waiting = list(claims.held)
         progress = _Progress(self._store, self._settings, self._claimed_s)
@@ -192,7 +209,7 @@ class _Drain:
                 ended = {c.work_id for c, _ in done} | ({self._failing.claim.work_id} if self._failing and self._failing.exhausted else set())
                 rest = [c for c in waiting if c.work_id not in ended]
                 goes_on = not rest and not self._is_over()
-                refused, following = self._finished(claims, done, progress, goes_on=goes_on)
+                refused, following = self._finished(claims, done, derived, progress, goes_on=goes_on)
                 n_refused += refused
                 waiting = rest
                 n_read += len(done)

@@ -24,6 +24,7 @@ from workers.audit import record
 from workers.bulk import among, listed
 from workers.keys import Keys, unused
 from workers.queue import TERMINAL, cancel, lock_job
+from workers.rows import row_tables
 from workers.seal import keyed_digest
 from workers.store import Store
 from workers.tables import data_keys, documents, erasures, failures, findings, jobs, now_s, readings, rejects, sources, texts, work
@@ -42,6 +43,7 @@ FREED = "blocks that the file system has freed, until the disk writes them anew"
 LOG = "the write-ahead log, which others were reading: repeat the purge when nothing runs"
 NOT_REBUILT = "free places inside the store's file, which was not rebuilt: repeat the purge without --no-vacuum"
 SERVER = "PostgreSQL's write-ahead log, its archive and its replicas; free places inside data files, until used again or VACUUM FULL"
+COUNTS = "counts by day of labels, scores and lengths (table tallies), in which what was erased is among the rest"
 NOT_VACUUMED = "dead rows, until the server vacuums: this login does not own the tables"
 
 
@@ -178,6 +180,8 @@ class _Purge:
                 erased[table.name] = len(of_jobs)
             else:
                 erased[table.name] = connection.execute(gone, named_ones).rowcount
+        for shown in row_tables(connection):  # what they show is counted with the findings
+            connection.execute(delete(shown).where(among(shown.c.document_id, "ids")), named_ones)
         for job_id, n in sorted(by_job.items()):
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(n_erased=jobs.c.n_erased + n))
         self._add(connection, erased)
@@ -200,7 +204,7 @@ class _Purge:
         if row.finished_at is not None:  # a commit whose answer was lost
             return certificate(row)
         masters = sorted(set(json.loads(row.keys_destroyed).values()))
-        self._note(connection, remains=[BACKUPS, *map(MASTER.format, masters), *remains])
+        self._note(connection, remains=[BACKUPS, COUNTS, *map(MASTER.format, masters), *remains])
         connection.execute(update(erasures).where(erasures.c.id == self._id).values(finished_at=now_s()))
         sha256 = _hashed(certificate(self._row(connection)))
         connection.execute(update(erasures).where(erasures.c.id == self._id).values(sha256=sha256))

@@ -27,6 +27,7 @@ from workers.tables import failures, findings, jobs, now_s, readings, sources, w
 
 if TYPE_CHECKING:
     from pipelines.predict import Reading
+    from workers.derived import Derived
 
 TERMINAL = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED")
 
@@ -37,7 +38,9 @@ FEW = 16
 
 _ANSWER = tuple(f.name for f in fields(Finding))
 _FINDING_COLUMNS = tuple(findings.c[name] for name in ("document_id", "student_id", "read_at", *_ANSWER))
-_READING_COLUMNS = tuple(readings.c[name] for name in ("document_id", "student_id", "job_id", "epoch", "n_findings", "read_at"))
+_READING_COLUMNS = tuple(
+    readings.c[name] for name in ("document_id", "student_id", "job_id", "epoch", "n_findings", "read_at", "n_tokens", "n_unknown", "distance")
+)
 _EPOCHS = select(readings.c.document_id, readings.c.epoch).where(readings.c.student_id == bindparam("student"), among(readings.c.document_id, "ids"))
 _answer: attrgetter[tuple[Any, ...]] = attrgetter(*_ANSWER)
 
@@ -120,8 +123,8 @@ def give_back(connection: Connection, held: Sequence[Claim]) -> None:
         connection.execute(ready, {"held": _held(held)})
 
 
-def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, Reading]]) -> int:
-    """Writes findings and failures of documents that are still ours; gives how many the fence refused."""
+def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, Reading]], derived: Derived) -> int:
+    """Writes findings and failures of documents that are still ours, and what is derived of them; gives how many the fence refused."""
     if not done:
         return 0
     ended_at: dict[int, float] = dict(connection.execute(END, {"held": _held(c for c, _ in done)}).all())
@@ -129,8 +132,7 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     good = [(c, r) for c, r in ours if not r.failed]
     bad = [(c, r) for c, r in ours if r.failed]
     student, job = claims.student_id, claims.job_id
-    insert_rows(connection, _READING_COLUMNS, [(c.document_id, student, job, c.epoch, len(r.findings), ended_at[c.work_id]) for c, r in good])
-    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, student, ended_at[c.work_id], *_answer(f)) for c, r in good for f in r.findings])
+    write_read(connection, claims, [(c, r, ended_at[c.work_id]) for c, r in good], derived)
     if bad:
         connection.execute(
             insert(failures).values(failed_at=now_s()),
@@ -154,6 +156,19 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
     if refused:
         connection.execute(update(jobs).where(jobs.c.id == job).values(n_refused=jobs.c.n_refused + refused))
     return refused
+
+
+def write_read(connection: Connection, claims: Claims, read: Sequence[tuple[Claim, Reading, float]], derived: Derived) -> None:
+    """Writes readings, each with the time of its end, their findings, and what is derived of them."""
+    student, job = claims.student_id, claims.job_id
+    insert_rows(connection, _READING_COLUMNS, [(c.document_id, student, job, c.epoch, len(r.findings), at, *_seen(r)) for c, r, at in read])
+    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, student, at, *_answer(f)) for c, r, at in read for f in r.findings])
+    derived.write(connection, claims, read)
+
+
+def _seen(reading: Reading) -> tuple[int | None, int | None, float | None]:
+    seen = reading.seen
+    return (None, None, None) if seen is None else (seen.n_tokens, seen.n_unknown, seen.distance)
 
 
 def drop(connection: Connection, claims: Claims, held: Claim) -> None:

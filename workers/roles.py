@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Connection, text
 
 from suites.errors import StoreError, UsageError, unknown
+from workers.rows import ANALYST, RIGHTS, row_tables
 from workers.tables import metadata
-from workers.views import ANALYST
 
 PREFIX = "stillhouse_"
 OWNER = f"{PREFIX}owner"
@@ -95,6 +95,7 @@ ROLES: dict[str, Role] = {
             "failures": "SELECT, INSERT",
             "tallies": "SELECT, INSERT, UPDATE",
             "energy": "SELECT, INSERT, UPDATE",
+            "views": "SELECT",
             ALEMBIC: "SELECT",
         },
         records=False,
@@ -114,6 +115,7 @@ ROLES: dict[str, Role] = {
             "tallies": "SELECT",
             "energy": "SELECT",
             "reviews": "SELECT",
+            "views": "SELECT",
             ALEMBIC: "SELECT",
         },
         READS_ONLY,
@@ -134,6 +136,7 @@ ROLES: dict[str, Role] = {
             "tallies": "SELECT",
             "energy": "SELECT, INSERT",
             "reviews": "SELECT, INSERT, UPDATE, DELETE",
+            "views": "SELECT",
             ALEMBIC: "SELECT",
         },
         READS_ONLY,
@@ -158,6 +161,7 @@ ROLES: dict[str, Role] = {
             "tallies": "SELECT",
             "energy": "SELECT",
             "reviews": "SELECT, DELETE",
+            "views": "SELECT",
             ALEMBIC: "SELECT",
         },
     ),
@@ -199,8 +203,14 @@ def wanted_rights(connection: Connection) -> set[Right]:
         if role.records and name != OWNER:
             found.add(Right(name, "EXECUTE", f"FUNCTION {schema}.{RECORD}"))
     found.add(Right(f"{PREFIX}worker", "EXECUTE", f"FUNCTION {schema}.{MAKE_MONTHS}"))
-    views = connection.execute(text("SELECT name FROM views")).scalars()
-    return found | {Right(ANALYST, "SELECT", f"TABLE {schema}.{view}") for view in views}
+    tables = [table.name for table in row_tables(connection)]
+    for name, rights in RIGHTS.items():
+        found |= {Right(PREFIX + name, privilege, f"TABLE {schema}.{table}") for table in tables for privilege in split_rights(rights)}
+    return found | {Right(ANALYST, "SELECT", f"TABLE {schema}.{view}") for view in _views(connection)}
+
+
+def _views(connection: Connection) -> list[str]:
+    return list(connection.execute(text("SELECT name FROM views WHERE name NOT LIKE '%\\_rows' ORDER BY name")).scalars())
 
 
 def split_rights(rights: str) -> list[str]:
@@ -425,9 +435,9 @@ def _sequences(connection: Connection, schema: str) -> dict[str, str]:
 
 def _ours(connection: Connection, schema: str) -> list[tuple[str, str]]:
     """Tables, views and functions of the store, as ALTER names their kinds."""
-    views = connection.execute(text("SELECT name FROM views ORDER BY name")).scalars().all()
+    views, rows = _views(connection), [table.name for table in row_tables(connection)]
     months = connection.execute(text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('findings') ORDER BY 1")).scalars()
-    tables = [*metadata.tables, *months, ALEMBIC]
+    tables = [*metadata.tables, *rows, *months, ALEMBIC]
     return [*(("TABLE", name) for name in tables), *(("VIEW", name) for name in views), *(("FUNCTION", name) for name in FUNCTIONS)]
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, sel
 
 from workers.audit import verify_chain
 from workers.queue import TERMINAL, counts
+from workers.rows import SUFFIX, row_tables
 from workers.store import Store, unhurried
+from workers.tables import documents, findings, jobs, now_s, readings, rejects, sources, texts, work
 from workers.tables import failures as failed
-from workers.tables import findings, jobs, now_s, readings, rejects, sources, texts, work
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Law:
 def laws(connection: Connection, job_id: int | None = None) -> list[Law]:
     """The laws over the whole store, or over one job, from one snapshot."""
     unhurried(connection)
-    return [_adds_up(connection, job_id), *(_law(connection, *asked) for asked in _asked(job_id))]
+    return [_adds_up(connection, job_id), *(_law(connection, *asked) for asked in _asked(job_id)), _rows_law(connection, job_id)]
 
 
 def file_laws(connection: Connection) -> list[Law]:
@@ -84,6 +85,17 @@ def _adds_up(connection: Connection, job_id: int | None) -> Law:
     broken = [f"job {i}" for i in ids if not counts(connection, i).conserved]
     words = "seen = accepted + duplicate + rejected; accepted = done + failed + cancelled + erased + pending"
     return Law("sums", words, len(broken), tuple(broken[:SHOWN]))
+
+
+def _rows_law(connection: Connection, job_id: int | None) -> Law:
+    """Whether what analysts see is what was read: a reading of a pack without a table of rows has none to have."""
+    broken: list[int] = []
+    for rows in row_tables(connection):
+        of = true() if job_id is None else readings.c.job_id == job_id
+        pack = documents.c.pack == rows.name.removesuffix(SUFFIX)
+        there = select(rows.c.document_id).where(rows.c.document_id == readings.c.document_id, rows.c.student_id == readings.c.student_id).exists()
+        broken += connection.execute(select(readings.c.document_id).join(documents, documents.c.id == readings.c.document_id).where(of, pack, ~there)).scalars()
+    return Law("rows shown", "every reading has its row among its pack's results", len(broken), tuple(f"document {i}" for i in broken[:SHOWN]))
 
 
 def _law(connection: Connection, name: str, words: str, thing: str, ids: Select[tuple[int]]) -> Law:

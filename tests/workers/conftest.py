@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,23 @@ import pytest
 
 from pipelines.student import Student
 from suites.discover import Pack
+from suites.types import Manifest
+from workers import queue
+from workers.derived import Derived
 from workers.migrate import migrate
 from workers.settings import Settings, load_settings
 from workers.store import Store
 
+from ..conftest import TOY_MANIFEST
+
 ROOT = Path(__file__).parent.parent.parent
+# the toy pack where no student is needed: what queues and stores know of it
+TOY = Pack(Manifest.model_validate(tomllib.loads(TOY_MANIFEST.format(encoder="none"))), Path("none"))
+
+
+def finish(connection: Any, claims: queue.Claims, done: Any) -> int:
+    """As a worker finishes documents of the toy pack."""
+    return queue.finish(connection, claims, done, Derived(TOY))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from workers.sweeper import sweep_once
 from workers.tables import jobs, work
 from workers.turns import Turns
 
-from .conftest import write_documents
+from .conftest import TOY, write_documents
 
 STUDENT, OTHER = "toy-000000000000", "toy-111111111111"
 
@@ -38,6 +38,7 @@ class Reader:
     """Reads everything and finds nothing."""
 
     cache = None
+    pack = TOY
 
     def __init__(self, on_part: Callable[[], None] = lambda: None) -> None:
         self._on_part = on_part

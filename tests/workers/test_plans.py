@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from pipelines.predict import Reading
-from workers.queue import claim, counts, finish, next_job, pending, renew, settle, sweep
+from workers.queue import claim, counts, next_job, pending, renew, settle, sweep
 from workers.store import Store
 from workers.submit import _known, _taken
+
+from .conftest import finish
 
 STUDENT = "toy-000000000000"
 N = 20_000  # so many that going through all of them is the worse plan

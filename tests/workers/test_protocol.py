@@ -17,15 +17,18 @@ from pipelines.predict import Reading
 from suites.discover import Pack, find_pack
 from suites.types import Finding
 from workers import queue
+from workers.derived import Derived
 from workers.keys import Keys
 from workers.migrate import migrate
 from workers.purge import Scope, purge
-from workers.queue import Claims, cancel, claim, finish, give_back, pause, renew, resume, retry, settle, sweep
+from workers.queue import Claims, cancel, claim, give_back, pause, renew, resume, retry, settle, sweep
 from workers.settings import load_settings
 from workers.store import Store
 from workers.submit import submit
 from workers.tables import work
 from workers.verify import laws
+
+from .conftest import TOY, finish
 
 STUDENT = "toy-000000000000"
 ATTEMPTS = 3
@@ -48,7 +51,22 @@ class Protocol(RuleBasedStateMachine):
         self.paused: set[int] = set()
         self.erased: set[str] = set()
         with self.store.begin() as connection:
-            for table in ("effects", "findings", "readings", "failures", "work", "rejects", "sources", "texts", "documents", "tombstones", "erasures", "jobs"):
+            for table in (
+                "effects",
+                "toy_rows",
+                "tallies",
+                "findings",
+                "readings",
+                "failures",
+                "work",
+                "rejects",
+                "sources",
+                "texts",
+                "documents",
+                "tombstones",
+                "erasures",
+                "jobs",
+            ):
                 connection.execute(text(f"DELETE FROM {table}"))
 
     def teardown(self) -> None:
@@ -231,10 +249,7 @@ def unfenced(connection: Any, claims: Claims, done: Any) -> None:
     connection.execute(delete(work).where(work.c.id.in_([c.work_id for c, _ in done])))
     for table in (readings, findings):
         connection.execute(delete(table).where(table.c.document_id.in_(documents)))
-    good = [(c, r) for c, r in done if not r.failed]
-    rows = [(c.document_id, claims.student_id, claims.job_id, c.epoch, len(r.findings), 0.0) for c, r in good]
-    queue.insert_rows(connection, queue._READING_COLUMNS, rows)
-    queue.insert_rows(connection, queue._FINDING_COLUMNS, [(c.document_id, claims.student_id, *queue._answer(f)) for c, r in good for f in r.findings])
+    queue.write_read(connection, claims, [(c, r, 0.0) for c, r in done if not r.failed], Derived(TOY))
 
 
 def test_ids_of_work_are_never_given_twice(machine: type[Protocol], tmp_path: Path) -> None:

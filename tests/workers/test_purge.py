@@ -21,7 +21,7 @@ from workers.cli import main
 from workers.fleet import fleet
 from workers.keys import Keys
 from workers.purge import Scope, certificate, certificates, count, purge
-from workers.queue import Claims, cancel, claim, counts, finish, settle, sweep
+from workers.queue import Claims, cancel, claim, counts, settle, sweep
 from workers.settings import Settings, load_settings
 from workers.store import Store
 from workers.submit import Submitted, submit
@@ -29,7 +29,7 @@ from workers.tables import audit, documents, erasures, failures, findings, jobs,
 from workers.tombstones import exclude, share
 from workers.verify import laws
 
-from .conftest import ROOT, manage, manage_json, write_documents
+from .conftest import ROOT, finish, manage, manage_json, write_documents
 
 STUDENT, OTHER = "toy-000000000000", "toy-111111111111"
 CANARY = "Zanzibarquux"
@@ -50,7 +50,7 @@ def take(store: Store, n: int = 100) -> Claims:
 def end(store: Store, claims: Claims, *, n_failed: int = 0) -> int:
     """Finishes a claim, its first `n_failed` documents as failures; gives how many the fence refused."""
     bad = [(c, Reading("x", (), "rules", "hook_failed", "reason")) for c in claims.held[:n_failed]]
-    good = [(c, Reading("x", (Finding("topic", CANARY, 0.9, 0, 5, value=CANARY),))) for c in claims.held[n_failed:]]
+    good = [(c, Reading("x", (Finding("topic", "animals", 0.9, 0, 5, value=CANARY),))) for c in claims.held[n_failed:]]
     with store.begin() as connection:
         return finish(connection, claims, [*bad, *good])
 
@@ -296,7 +296,7 @@ def test_nothing_erased_is_left_in_sqlite_s_files(toy_pack: Pack, tmp_path: Path
     with other.reading() as connection:
         connection.execute(select(func.count()).select_from(texts)).scalar_one()
     made = purge(store, Keys(), Scope(job_id=job.job_id))
-    assert len(made["remains"]) == 2, made["remains"]  # copies and freed blocks: the log was emptied and the file rebuilt
+    assert len(made["remains"]) == 3, made["remains"]  # copies, counts and freed blocks: the log was emptied and the file rebuilt
     assert CANARY.encode() not in files(tmp_path)
     with store.reading() as connection:
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"

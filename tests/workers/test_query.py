@@ -20,10 +20,12 @@ from workers.export import export, safe_cell
 from workers.follow import find_job
 from workers.migrate import migrate
 from workers.query import read_only, reading
-from workers.queue import claim, finish
+from workers.queue import claim
 from workers.store import Store
 from workers.submit import submit
 from workers.tables import jobs
+
+from .conftest import finish
 
 FINDINGS = (
     Finding("topic", "one", 0.9, 0, 8),

@@ -12,12 +12,12 @@ from sqlalchemy import func, select, text, update
 from pipelines.predict import Reading
 from suites.discover import Pack
 from suites.types import Finding
-from workers.queue import Claims, cancel, claim, counts, finish, give_back, lock_job, renew, retry, settle, sweep
+from workers.queue import Claims, cancel, claim, counts, give_back, lock_job, renew, retry, settle, sweep
 from workers.store import Store
 from workers.submit import submit
 from workers.tables import failures, findings, jobs, readings, work
 
-from .conftest import write_documents
+from .conftest import finish, write_documents
 
 STUDENT = "toy-000000000000"
 

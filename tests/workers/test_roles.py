@@ -17,7 +17,7 @@ from pipelines.release import released_student
 from suites.discover import Pack, find_pack
 from suites.errors import StoreError, UsageError
 from suites.types import Document
-from tests.workers.conftest import write_documents
+from tests.workers.conftest import TOY, write_documents
 from workers.audit import record_alone
 from workers.cli import main
 from workers.drain import drain
@@ -139,6 +139,7 @@ class Broken:
     """Fails on everything."""
 
     cache = None
+    pack = TOY
 
     def predict(self, documents: Sequence[Document], on_batch: Callable[[], None]) -> Iterator[Reading]:
         return (Reading(d.id, stage="rules", code="bad", reason="a test") for d in documents)

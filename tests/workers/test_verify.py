@@ -32,6 +32,7 @@ BREAKERS = {
     "once": "INSERT INTO work (job_id, document_id, student_id, state, epoch, attempts, n_lost) "
     "SELECT job_id, document_id, student_id, 'ready', 0, 0, 0 FROM readings",
     "whole": "DELETE FROM findings WHERE document_id = (SELECT min(document_id) FROM findings)",
+    "rows shown": "DELETE FROM toy_rows WHERE document_id = (SELECT min(document_id) FROM toy_rows)",
     "read": "DELETE FROM readings WHERE document_id = (SELECT min(document_id) FROM readings)",
     "texts": "DELETE FROM texts WHERE document_id = (SELECT max(document_id) FROM work)",
     "ended": "UPDATE jobs SET state = 'COMPLETED'",
@@ -67,6 +68,8 @@ def test_laws_hold_of_a_store_at_work(store: Store, half_read: int) -> None:
 def test_every_law_can_be_broken(store: Store, half_read: int, law: str) -> None:
     """A store that was tampered with breaks the law that says so."""
     with store.begin() as connection:
+        if law == "read" and not store.is_sqlite:  # which PostgreSQL does not let happen
+            connection.execute(text("ALTER TABLE findings DROP CONSTRAINT fk_findings_reading"))
         connection.execute(text(BREAKERS[law]))
     assert law in broken(store)
 

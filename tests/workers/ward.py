@@ -15,6 +15,7 @@ from pipelines.predict import Reading
 from suites.discover import Pack
 from suites.export import ASSERTIONS, ExportPlan
 from suites.types import Finding, Manifest
+from workers.derived import Derived
 from workers.keys import Keys
 from workers.migrate import migrate
 from workers.queue import claim, finish
@@ -164,7 +165,7 @@ def fill(
             claims = claim(connection, "tester", 100, 60.0)
             if claims is None:
                 return
-            finish(connection, claims, [(held, Reading(str(held.document_id), notes[by_number[held.document_id]][1])) for held in claims.held])
+            finish(connection, claims, [(held, Reading(str(held.document_id), notes[by_number[held.document_id]][1])) for held in claims.held], Derived(pack))
 
 
 def keyed(store: Store) -> dict[int, str]:

@@ -97,11 +97,12 @@ def patch_purge(module):
     around(module._Purge, "_erase_next", "purge.chunk")
 
 
-def unfenced(connection, claims, done):
+def unfenced(connection, claims, done, derived):
     """Completes by id alone: what is written does not ask whether the claim is still ours."""
     from sqlalchemy import delete
 
-    from workers.queue import _FINDING_COLUMNS, _READING_COLUMNS, _answer, insert_rows
+    from workers.queue import write_read
+    from workers.rows import row_tables
     from workers.tables import findings, readings, work
 
     ids = [c.work_id for c, _ in done]
@@ -110,9 +111,9 @@ def unfenced(connection, claims, done):
     good = [(c, r) for c, r in done if not r.failed]
     mine = readings.c.student_id == claims.student_id
     connection.execute(delete(readings).where(mine, readings.c.document_id.in_(documents)))
-    connection.execute(delete(findings).where(findings.c.student_id == claims.student_id, findings.c.document_id.in_(documents)))
-    insert_rows(connection, _READING_COLUMNS, [(c.document_id, claims.student_id, claims.job_id, c.epoch, len(r.findings), 0.0) for c, r in good])
-    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, claims.student_id, *_answer(f)) for c, r in good for f in r.findings])
+    for table in (findings, *row_tables(connection)):
+        connection.execute(delete(table).where(table.c.student_id == claims.student_id, table.c.document_id.in_(documents)))
+    write_read(connection, claims, [(c, r, 0.0) for c, r in good], derived)
     return 0
 
 
@@ -124,22 +125,19 @@ def write_in_two(self, step, before=lambda: None):
     if getattr(step, "func", None) is None or step.func.__name__ != "_finish":
         with self.begin() as connection:
             return step(connection)
-    claims, done = step.args
+    claims, done, derived = step.args
     with self.begin() as connection:
         ended = dict(tuple(row) for row in connection.execute(END, {"held": listed((c.work_id, c.epoch) for c, _ in done)}))
     reach("between.transactions")
     with self.begin() as connection:
-        write_ended(connection, claims, done, ended)
+        write_ended(connection, claims, done, derived, ended)
         return 0, step.func.__self__._claim(connection) if step.keywords["goes_on"] else None
 
 
-def write_ended(connection, claims, done, ended_at):
-    from workers.queue import _FINDING_COLUMNS, _READING_COLUMNS, _answer, insert_rows
+def write_ended(connection, claims, done, derived, ended_at):
+    from workers.queue import write_read
 
-    good = [(c, r) for c, r in done if not r.failed and c.work_id in ended_at]
-    rows = [(c.document_id, claims.student_id, claims.job_id, c.epoch, len(r.findings), ended_at[c.work_id]) for c, r in good]
-    insert_rows(connection, _READING_COLUMNS, rows)
-    insert_rows(connection, _FINDING_COLUMNS, [(c.document_id, claims.student_id, *_answer(f)) for c, r in good for f in r.findings])
+    write_read(connection, claims, [(c, r, ended_at[c.work_id]) for c, r in done if not r.failed and c.work_id in ended_at], derived)
 
 
 PATCHES = {

@@ -1,0 +1,61 @@
+"""Counts of what was found in documents, without text: label shares, scores, lengths, unknown pieces, distances.
+
+The same counts are made of the documents that a student was tried on (pipelines/reference.py) and of those that it reads
+(the table `tallies`), so that the two can be compared (workers/drift.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+from suites.discover import Pack
+from suites.types import Finding
+
+# (measure, bucket) -> how many
+Tally = Counter[tuple[str, str]]
+
+DOCUMENTS = ("documents", "")
+# the bucket of documents in which a task found nothing: no label is called so
+NONE = "-"
+# scores are counted by twentieths, unknown pieces by percent, distances by tenths, lengths by half powers of two
+SCORES = 20
+MOST_UNKNOWN = 20
+MOST_DISTANT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the encoder saw of a document: its word pieces, those of them that it does not know, and how far the text lies from those it was tried on.
+
+    `distance` is None where the student has no reference.
+    """
+
+    n_tokens: int
+    n_unknown: int
+    distance: float | None = None
+
+
+def tally(pack: Pack, findings: Sequence[Finding], seen: Seen | None, n_chars: int) -> Tally:
+    """The counts of one document."""
+    found: Tally = Counter({DOCUMENTS: 1, ("length", str(int(2 * log2(max(n_chars, 1))))): 1})
+    there = set()
+    for finding in findings:
+        task = pack.tasks[finding.task]
+        if task.answered_by == "share":  # parts of another answer
+            continue
+        there.add(task.name)
+        found[f"label:{task.name}", finding.label] += 1
+        if task.answered_by == "student" and finding.source == "student":
+            found[f"score:{task.name}", str(min(int(finding.score * SCORES), SCORES - 1))] += 1
+    for task in pack.manifest.task:
+        if task.name not in there and task.answered_by != "share":
+            found[f"label:{task.name}", NONE] += 1
+    if seen is not None:
+        percent = round(100 * seen.n_unknown / max(seen.n_tokens, 1))
+        found["unknown", str(min(percent, MOST_UNKNOWN))] += 1
+        if seen.distance is not None:
+            found["distance", str(min(int(10 * seen.distance), MOST_DISTANT))] += 1
+    return found
