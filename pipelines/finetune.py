@@ -37,13 +37,13 @@ from pipelines.net import StudentNet, heads_of, start_heads
 from pipelines.openvino_engine import OpenVinoEngine
 from pipelines.predict import CHUNK, Predictor
 from pipelines.progress import OnProgress, silent
-from pipelines.reference import MOST, Reference, directions_of, means, write_reference
+from pipelines.reference import ENOUGH, MOST, Reference, directions_of, means, write_reference
 from pipelines.rules import Rules
 from pipelines.sources import encoder_folder, sha256, shape_of
 from pipelines.start import UNDISTILLED, Start, distilled_start, start_of
 from pipelines.student import Birth, Student, load_student, seal, write_heads
 from pipelines.swap import varied
-from pipelines.tally import Tally, tally
+from pipelines.tally import OF_TEXT, Tally, tally
 from pipelines.targets import IGNORED, Encoded, encode_examples
 from pipelines.teach import Teachers, guesses
 from pipelines.torch_engine import TorchEngine
@@ -166,7 +166,7 @@ def finetuned(
         save_encoder(net.encoder, making, next((t for t in tasks if t.kind == "choice"), tasks[0]).labels)
         compress(making, [e.inputs for e in encoded], options.seed)
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
-        _write_reference(pack, making, heads, text_encoder, hooks, rules, encoded[: len(examples.train)], examples.dev, options.seed)
+        _write_reference(pack, making, heads, text_encoder, hooks, rules, encoded[: len(examples.train)], examples, options.seed)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
         _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, examples.train))
         student_id = seal(making, pack.name)
@@ -201,10 +201,10 @@ def _write_reference(
     hooks: Hooks,
     rules: Rules,
     train: Sequence[Encoded],
-    dev: Sequence[Example],
+    examples: Examples,
     seed: int,
 ) -> None:
-    """What drift is measured against: directions by train, counts by dev, which was not trained on. Drawn by chance where there are many."""
+    """What drift is measured against: directions by train, counts by dev, and by train where dev is small. Drawn by chance where there are many."""
     engine = OpenVinoEngine(making / "encoder.xml", pad_id=text_encoder.pad_id, n_threads=os.cpu_count() or 1)
     rng = random.Random(seed)
     found = directions_of(means(_states(engine, rng.sample(train, min(MOST, len(train))))), seed)
@@ -212,10 +212,13 @@ def _write_reference(
     reference = Reference(directions, centre, Counter())
     reader = Predictor(pack, heads, text_encoder, engine, rules, hooks, pack.manifest.text, reference=reference if found else None)
     tallied: Tally = Counter()
-    drawn = rng.sample(dev, min(MOST, len(dev)))
-    for example, reading in zip(drawn, reader.predict(e.document for e in drawn), strict=True):
+    drawn = rng.sample(examples.dev, min(MOST, len(examples.dev)))
+    more = rng.sample(examples.train, min(max(0, ENOUGH - len(drawn)), len(examples.train)))
+    asked = [e.document for e in (*drawn, *more)]
+    for i, (document, reading) in enumerate(zip(asked, reader.predict(asked), strict=True)):
         if not reading.failed:
-            tallied.update(tally(pack, reading.findings, reading.seen, len(example.document.text)))
+            counts = tally(pack, reading.findings, reading.seen, len(document.text))
+            tallied.update(counts if i < len(drawn) else {key: n for key, n in counts.items() if key[0] in OF_TEXT})
     write_reference(making, replace(reference, tally=tallied))
 
 

@@ -3,7 +3,8 @@
 A document's embedding is the mean of its tokens' states. The directions are those in which the embeddings of train documents vary
 most, and some drawn by chance among all others; along each the embeddings of train have mean 0 and variance 1. A document's
 distance is the root of the mean of its squared places along them: about 1 for documents like those. It is linear but for that root, so
-it is computed with the heads, in the pass that reads the document. The counts are of documents that were not trained on.
+it is computed with the heads, in the pass that reads the document. The counts are of documents that were not trained on. Where those are few,
+what is counted of the text itself is counted of train documents too; what a student answers is not: of what it was trained on it is surer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ FILE = "reference.json"
 MAIN, DRAWN = 8, 8
 # fewer documents tell nothing of directions, more tell nothing new
 FEWEST, MOST = 20, 1000
+# with fewer held-out documents than this texts are counted of train too
+ENOUGH = 100
 
 
 @dataclass(frozen=True)

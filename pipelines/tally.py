@@ -16,6 +16,8 @@ from suites.types import Finding
 
 # (measure, bucket) -> how many
 Tally = Counter[tuple[str, str]]
+# measures of the text itself: each document counts once
+OF_TEXT = ("length", "unknown", "distance")
 
 DOCUMENTS = ("documents", "")
 # the bucket of documents in which a task found nothing: no label is called so

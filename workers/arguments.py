@@ -23,6 +23,17 @@ def rate(text: str) -> float:
     return number
 
 
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
 def add_job(parser: ArgumentParser) -> None:
     """Adds the job that a verb is about."""
     parser.add_argument("job", help="number or name of a job")

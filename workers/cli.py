@@ -47,6 +47,7 @@ VERBS = {
     "purge": "erase documents for good, with a certificate",
     "keys": "make, list and rotate the master key of a sealed store",
     "query": "ask the store in SQL, read-only",
+    "drift": "show how far what is read lies from what the student was tried on",
     "export": "write a pack's results or findings to a file",
     "tables": "show the data dictionary of the store",
     "audit": "show who did what, and check that nothing of it was changed",

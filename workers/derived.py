@@ -34,7 +34,7 @@ class Derived:
 
     def write(self, connection: Connection, claims: Claims, read: Sequence[tuple[Claim, Reading, float]]) -> None:
         """Writes it for documents that were read, each with the time of its end."""
-        rows = [row_values(self._pack, c.document_id, claims.student_id, claims.job_id, at, len(c.text), r.findings) for c, r, at in read]
+        rows = [row_values(self._pack, c.document_id, claims.student_id, c.key, claims.job, at, len(c.text), r.findings) for c, r, at in read]
         insert_rows(connection, self._columns, rows)
         counts: Counter[tuple[str, str, str]] = Counter()
         for c, r, at in read:

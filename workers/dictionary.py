@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from suites.discover import Pack
 from suites.types import LEADING, Column
+from workers.questions import Question, questions
+from workers.rows import rows_table
 from workers.tables import metadata
 from workers.views import FINDING_COLUMNS
 
@@ -18,9 +22,10 @@ Entry = dict[str, Any]
 
 
 def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
-    """Views first, then tables: name, kind, description, columns with type and description."""
+    """Views first, then tables: name, kind, description, columns with type and description, and worked queries in both databases' SQL."""
     entries: list[Entry] = []
-    for pack in packs:
+    found = {pack.name: pack for pack in packs}
+    for pack in found.values():
         results = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in LEADING.items()] + [_shown(c) for c in pack.manifest.column]
         entries.append(
             {
@@ -30,19 +35,22 @@ def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
                 "columns": results,
             }
         )
-        found = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in FINDING_COLUMNS.items()]
+        of_findings = [_column(n, _VIEW_TYPES.get(n, "text"), d) for n, d in FINDING_COLUMNS.items()]
         entries.append(
             {
                 "name": f"{pack.name}_findings",
                 "kind": "view",
                 "description": f"{pack.manifest.title}: one row a finding of the primary student",
-                "columns": found,
+                "columns": of_findings,
             }
         )
-    for table in metadata.sorted_tables:
+    for table in (*map(rows_table, found.values()), *metadata.sorted_tables):
         columns = [_column(c.name, str(c.type).lower(), c.comment or "") for c in table.columns]
         entries.append({"name": table.name, "kind": "table", "description": table.comment or "", "columns": columns})
-    return entries
+    asked: dict[str, list[Question]] = defaultdict(list)
+    for question in questions(found):
+        asked[question.of].append(question)
+    return [entry | {"queries": [asdict(q) for q in asked[entry["name"]]]} for entry in entries]
 
 
 def column_types(pack: Pack, view: str) -> dict[str, str]:
@@ -59,10 +67,17 @@ def _shown(column: Column) -> dict[str, str]:
     return _column(column.name, _SHOWN_TYPES[column.show], column.description)
 
 
+def _code(sql: str, remark: str) -> list[str]:
+    return [f"    {sql};{remark}"]
+
+
 def markdown(entries: Iterable[Entry]) -> str:
     """The dictionary as a Markdown page."""
     lines = ["# Data dictionary", "", "Made by `python manage.py tables --markdown` from the same declarations as the store."]
     for entry in entries:
         lines += ["", f"## {entry['name']} ({entry['kind']})", "", f"{entry['description']}.", "", "| column | type | holds |", "|---|---|---|"]
         lines += [f"| {c['name']} | {c['type']} | {c['description']} |" for c in entry["columns"]]
+        for query in entry["queries"]:
+            lines += ["", f"{query['words']}:", "", *_code(query["sqlite"], "" if query["sqlite"] == query["postgresql"] else "  -- SQLite")]
+            lines += _code(query["postgresql"], "  -- PostgreSQL") if query["sqlite"] != query["postgresql"] else []
     return "\n".join(lines)

@@ -55,6 +55,7 @@ class Claim:
     document_id: int
     text: str
     key_id: int | None = None  # data key that the text is still sealed with
+    key: str = ""  # the document's id as submitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Claims:
     pack: str
     student_id: str
     held: tuple[Claim, ...]
+    job: str = ""  # the job's name
     is_lost: bool = False  # one whose earlier claim lapsed
 
 
@@ -83,17 +85,18 @@ def claim(
     return None
 
 
-def _leased(connection: Connection, owner: str, lease_s: float, rows: Sequence[Row[Any, Any, Any, Any, Any]], *, is_lost: bool) -> Claims:
+def _leased(connection: Connection, owner: str, lease_s: float, rows: Sequence[Row[Any, Any, Any, Any, Any, Any, Any]], *, is_lost: bool) -> Claims:
     """The claim of the first of these rows, as many as a process may hold in memory."""
-    ids = listed(row.id for row in _within(rows, CLAIM_CHARS))
+    within = _within(rows, CLAIM_CHARS)
+    ids, keys = listed(row.id for row in within), {row.id: row.key for row in within}
     taken = connection.execute(TAKE, {"ids": ids, "holder": owner, "lease_s": lease_s}).all()
     by_document = {document_id: (work_id, epoch, attempts) for work_id, epoch, attempts, document_id in taken}
     bodies = connection.execute(BODIES, {"ids": listed(by_document)})
-    held = tuple(Claim(*by_document[document_id], document_id, text, key_id) for document_id, text, key_id in bodies)
-    return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held, is_lost)
+    held = tuple(Claim(*by_document[document_id], document_id, text, key_id, keys[by_document[document_id][0]]) for document_id, text, key_id in bodies)
+    return Claims(rows[0].job_id, rows[0].pack, rows[0].student_id, held, rows[0].name, is_lost)
 
 
-def _ready(connection: Connection, without: Collection[int], kind: Ready, limit: int, share: int) -> Sequence[Row[Any, Any, Any, Any, Any]]:
+def _ready(connection: Connection, without: Collection[int], kind: Ready, limit: int, share: int) -> Sequence[Row[Any, Any, Any, Any, Any, Any, Any]]:
     """Ready rows of one job."""
     passed = {"without": listed(without)}
     first = connection.execute(kind.first, passed).scalar()
@@ -105,7 +108,7 @@ def _ready(connection: Connection, without: Collection[int], kind: Ready, limit:
     return connection.execute(kind.rows, passed | {"job": first, "n": limit}).all()
 
 
-def _within(rows: Sequence[Row[Any, Any, Any, Any, Any]], n_chars: int) -> Sequence[Row[Any, Any, Any, Any, Any]]:
+def _within(rows: Sequence[Row[Any, Any, Any, Any, Any, Any, Any]], n_chars: int) -> Sequence[Row[Any, Any, Any, Any, Any, Any, Any]]:
     """The first rows whose texts together are within the bound; at least one."""
     totals = list(accumulate(row.n_chars for row in rows))
     return rows[: max(1, bisect_right(totals, n_chars))]

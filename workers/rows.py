@@ -43,14 +43,15 @@ def rows_table(pack: Pack) -> Table:
         # no foreign keys: the reading that a row is made of has them, and each would be looked up for every row
         SqlColumn("document_id", Key, primary_key=True, autoincrement=False, comment="document"),
         SqlColumn("student_id", String(80), primary_key=True, comment=LEADING["student_id"]),
-        SqlColumn("job_id", Key, nullable=False, comment="job that read it"),
+        SqlColumn("document", String(255), nullable=False, comment=LEADING["document"]),
+        SqlColumn("job", String(200), nullable=False, comment=LEADING["job"]),
         SqlColumn("read_at", String(19), nullable=False, comment=LEADING["read_at"]),
         SqlColumn("n_chars", Integer, nullable=False, comment=LEADING["n_chars"]),
         SqlColumn("n_findings", Integer, nullable=False, comment=LEADING["n_findings"]),
         SqlColumn("n_unsure", Integer, nullable=False, comment=LEADING["n_unsure"]),
         *own,
         # whatever is filtered by, the newest come first without a sort
-        *(Index(f"ix_{name}_{c}", "student_id", *([] if c == "read_at" else [c]), "read_at") for c in ("read_at", "job_id", *indexed)),
+        *(Index(f"ix_{name}_{c}", "student_id", *([] if c == "read_at" else [c]), "read_at") for c in ("read_at", "document", "job", *indexed)),
         comment=f"{pack.manifest.title}: one row a document and student",
     )
 
@@ -90,14 +91,16 @@ def require_fresh(connection: Connection, pack: Pack) -> None:
 def row_tables(connection: Connection) -> list[Table]:
     """The tables of rows of all packs that this store has met, with the columns that are the same for all."""
     names = connection.execute(select(views.c.name).where(views.c.name.like(f"%\\{SUFFIX}", escape="\\")).order_by(views.c.name)).scalars()
-    return [Table(name, MetaData(), SqlColumn("document_id", Key), SqlColumn("student_id", String(80)), SqlColumn("job_id", Key)) for name in names]
+    return [Table(name, MetaData(), SqlColumn("document_id", Key), SqlColumn("student_id", String(80))) for name in names]
 
 
-def row_values(pack: Pack, document_id: int, student_id: str, job_id: int, read_at: float, n_chars: int, findings: Sequence[Finding]) -> tuple[Any, ...]:
+def row_values(
+    pack: Pack, document_id: int, student_id: str, document: str, job: str, read_at: float, n_chars: int, findings: Sequence[Finding]
+) -> tuple[Any, ...]:
     """The document's row, in the order of the table's columns."""
     when = datetime.fromtimestamp(read_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     n_unsure = sum(f.unsure for f in findings)
-    return (document_id, student_id, job_id, when, n_chars, len(findings), n_unsure, *row(pack, findings).values())
+    return (document_id, student_id, document, job, when, n_chars, len(findings), n_unsure, *row(pack, findings).values())
 
 
 def _grant(connection: Connection, name: str) -> None:
@@ -113,14 +116,14 @@ def _grant(connection: Connection, name: str) -> None:
 def fill_sql(pack: Pack, dialect: str) -> str:
     """The rows of all readings of the pack's students, made of their findings."""
     leading = [
-        "r.document_id, r.student_id, r.job_id",
+        "r.document_id, r.student_id, d.key, j.name",
         f"{_utc('r.read_at', dialect)}",
         "d.n_chars",
         "r.n_findings",
         f"(SELECT count(*) FROM findings f WHERE {_OF_READING} AND f.unsure)",
     ]
     own = [f"({_column_sql(c, pack.tasks[c.task], dialect)})" for c in pack.manifest.column]
-    source = f"FROM readings r JOIN documents d ON d.id = r.document_id AND d.pack = '{pack.name}'"
+    source = f"FROM readings r JOIN documents d ON d.id = r.document_id AND d.pack = '{pack.name}' JOIN jobs j ON j.id = r.job_id"
     return f"SELECT {', '.join([*leading, *own])} {source}"
 
 

@@ -29,7 +29,7 @@ class Ready:
         # the least often lost first: where machine after machine dies it is not one document that is in hand each time, and called poison
         order = (work.c.n_lost, work.c.id)
         first = select(work.c.job_id).where(ready).order_by(*order).limit(1)
-        rows = select(work.c.id, work.c.job_id, jobs.c.pack, jobs.c.student_id, documents.c.n_chars)
+        rows = select(work.c.id, work.c.job_id, jobs.c.pack, jobs.c.student_id, documents.c.n_chars, documents.c.key, jobs.c.name)
         rows = rows.join(documents, documents.c.id == work.c.document_id).join(jobs, jobs.c.id == work.c.job_id)
         mine = ready & (work.c.job_id == bindparam("job"))
         rows = rows.where(mine).order_by(*order).limit(bindparam("n"))

@@ -41,8 +41,8 @@ def _now_postgresql(element: now_s, compiler: Any, **options: Any) -> str:
     return "extract(epoch from clock_timestamp())"
 
 
-# what a human should look at, as the views say it: an index of these alone is found by this very expression
-UNSURE = "CAST(unsure AS INTEGER) = 1"
+# what a human should look at, as a query of the views says it to the database: an index of these alone is found by this very expression
+UNSURE = {"sqlite": "unsure = 1", "postgresql": "CAST(unsure AS INTEGER) = 1"}
 
 
 def _key(table: str, comment: str, *, index: bool = False, primary_key: bool = False) -> Column[int]:
@@ -234,7 +234,7 @@ findings = Table(
     UniqueConstraint("document_id", "student_id", "task", "start", "end", "label", "other_start", "other_end", name="uq_findings_answer"),
     # holds all that counts of labels and their surest and least sure findings ask for
     Index("ix_findings_student_id_task_label_score", "student_id", "task", "label", "score"),
-    Index("ix_findings_unsure", "student_id", "task", "score", sqlite_where=text(UNSURE), postgresql_where=text(UNSURE)),
+    Index("ix_findings_unsure", "student_id", "task", "score", sqlite_where=text(UNSURE["sqlite"]), postgresql_where=text(UNSURE["postgresql"])),
     comment="answers, one row each",
 )
 

@@ -55,7 +55,7 @@ def refresh_views(connection: Connection, packs: Iterable[Pack]) -> None:
 
 
 def _make(connection: Connection, pack: Pack, *, rows_too: bool) -> None:
-    made = _definitions(pack)
+    made = _definitions(pack, connection.dialect.name)
     for name in made:
         connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
     if rows_too:
@@ -69,12 +69,12 @@ def _make(connection: Connection, pack: Pack, *, rows_too: bool) -> None:
 
 def _wanted(pack: Pack, dialect: str) -> dict[str, str]:
     """What the pack's table of rows and its views are known by."""
-    hashes = {name: hashlib.sha256(sql.encode()).hexdigest() for name, sql in _definitions(pack).items()}
+    hashes = {name: hashlib.sha256(sql.encode()).hexdigest() for name, sql in _definitions(pack, dialect).items()}
     return hashes | {f"{pack.name}{SUFFIX}": shape(pack, dialect)}
 
 
-def _definitions(pack: Pack) -> dict[str, str]:
-    return {f"{pack.name}_results": results_sql(pack), f"{pack.name}_findings": findings_sql(pack)}
+def _definitions(pack: Pack, dialect: str) -> dict[str, str]:
+    return {f"{pack.name}_results": results_sql(pack), f"{pack.name}_findings": findings_sql(pack, dialect)}
 
 
 def _may_make(connection: Connection) -> bool:
@@ -89,21 +89,19 @@ def _show_to_analysts(connection: Connection, name: str) -> None:
         connection.execute(text(f"GRANT SELECT ON {name} TO {ANALYST}"))
 
 
-# Joins that give no row more and no row less: where a query asks for none of their columns, both databases leave them out.
-# The primary student is a constant to them, not a join: an index that begins with the student then gives rows in its order
+# The primary student is a constant to the databases, not a join: an index that begins with the student then gives rows in its order
 
 
 def results_sql(pack: Pack) -> str:
     """One row a document, as the pack's primary student read it."""
-    leading = {name: f"r.{name}" for name in LEADING} | {"document": "d.key", "job": "j.name"}
-    columns = [*(f"{sql} AS {name}" for name, sql in leading.items()), *(f'r."{c.name}" AS "{c.name}"' for c in pack.manifest.column)]
-    joins = f"LEFT JOIN documents d ON d.id = r.document_id AND d.pack = '{pack.name}' LEFT JOIN jobs j ON j.id = r.job_id"
-    return f"SELECT {', '.join(columns)} FROM {pack.name}{SUFFIX} r {joins} WHERE r.student_id = {_primary(pack)}"
+    columns = [f'r."{name}"' for name in (*LEADING, *(c.name for c in pack.manifest.column))]
+    return f"SELECT {', '.join(columns)} FROM {pack.name}{SUFFIX} r WHERE r.student_id = {_primary(pack)}"
 
 
-def findings_sql(pack: Pack) -> str:
+def findings_sql(pack: Pack, dialect: str) -> str:
     """One row a finding of the primary student."""
-    columns = ", ".join(f'{_finding_sql(name)} AS "{name}"' for name in FINDING_COLUMNS)
+    columns = ", ".join(f'{_finding_sql(name, dialect)} AS "{name}"' for name in FINDING_COLUMNS)
+    # where a query asks for no id, PostgreSQL leaves the join out
     join = f"LEFT JOIN documents d ON d.id = f.document_id AND d.pack = '{pack.name}'"
     return f"SELECT {columns} FROM findings f {join} WHERE f.student_id = {_primary(pack)}"
 
@@ -112,10 +110,10 @@ def _primary(pack: Pack) -> str:
     return f"(SELECT s.id FROM students s WHERE s.pack = '{pack.name}' AND s.state = 'primary' LIMIT 1)"
 
 
-def _finding_sql(name: str) -> str:
+def _finding_sql(name: str, dialect: str) -> str:
     if name == "document":
         return "d.key"
     if name in ("other_start", "other_end"):
         return f"CASE WHEN f.other_end > 0 THEN f.{name} END"
-    # a number in stores of both kinds: PostgreSQL would say true, SQLite 1
-    return "CAST(f.unsure AS INTEGER)" if name == "unsure" else f'f."{name}"'
+    # a number in stores of both kinds
+    return "CAST(f.unsure AS INTEGER)" if name == "unsure" and dialect == "postgresql" else f'f."{name}"'

@@ -51,8 +51,8 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         _partition()
     op.create_index("ix_findings_student_id_task_label_score", "findings", ["student_id", "task", "label", "score"])
-    unsure = sa.text("CAST(unsure AS INTEGER) = 1")
-    op.create_index("ix_findings_unsure", "findings", ["student_id", "task", "score"], sqlite_where=unsure, postgresql_where=unsure)
+    where = {"sqlite_where": sa.text("unsure = 1"), "postgresql_where": sa.text("CAST(unsure AS INTEGER) = 1")}
+    op.create_index("ix_findings_unsure", "findings", ["student_id", "task", "score"], **where)
 
 
 def _partition() -> None:

@@ -14,7 +14,8 @@ from workers.rows import fill_sql, rows_table
 
 SHOWN = ("label", "score", "number", "value", "labels", "count", "sum")
 TABLES = (
-    "CREATE TABLE documents (id INT, pack TEXT, n_chars INT)",
+    "CREATE TABLE documents (id INT, pack TEXT, key TEXT, n_chars INT)",
+    "CREATE TABLE jobs (id INT, name TEXT)",
     "CREATE TABLE readings (document_id INT, student_id TEXT, job_id INT, read_at FLOAT, n_findings INT)",
     'CREATE TABLE findings (document_id INT, student_id TEXT, task TEXT, label TEXT, score FLOAT, start INT, "end" INT, value TEXT, number FLOAT, unsure INT)',
 )
@@ -46,8 +47,9 @@ def test_a_row_is_what_sql_makes_of_the_findings(toy_pack: Pack) -> None:
     with engine.begin() as connection:
         for table in TABLES:
             connection.execute(text(table))
+        connection.execute(text("INSERT INTO jobs VALUES (1, 'j')"))
         for i, findings in enumerate(documents):
-            connection.execute(text("INSERT INTO documents VALUES (:i, 'toy', 9)"), {"i": i})
+            connection.execute(text("INSERT INTO documents VALUES (:i, 'toy', 'd', 9)"), {"i": i})
             connection.execute(text("INSERT INTO readings VALUES (:i, 's', 1, 0, :n)"), {"i": i, "n": len(findings)})
             for f in findings:
                 values = {"i": i, "l": f.label, "s": f.score, "a": f.start, "e": f.end, "v": f.value, "n": f.number}
