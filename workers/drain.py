@@ -118,6 +118,8 @@ class _Drain:
             with self._store.begin() as connection:
                 ended = settle(connection)
             check_ended(self._store, ended)
+            if ended:
+                self._store.refresh_statistics()
         if self._failing is not None and not self._failing.exhausted:
             raise RunError(f"Reading stopped: the machine refused ({self._failing.error}). Memory, open files or the disk may be short.", "machine")
         return Drained(self._n_read, self._n_refused, self._empty, self._failing is not None)

@@ -189,7 +189,8 @@ def _fill_around(connection: Connection, pack: Pack, n: int, begins: float, rng:
 
 
 def _settle(store: Store) -> None:
-    """What PostgreSQL does by itself in time: statistics, and the map of pages that need not be looked at. SQLite has neither of us either."""
+    """What a worker does at a job's end, and what PostgreSQL does by itself in time: statistics, and the map of pages that need not be looked at."""
+    store.refresh_statistics()
     if not store.is_sqlite:
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
