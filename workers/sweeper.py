@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from sqlalchemy import text
+
 from suites.errors import StillhouseError
 from workers.queue import next_job, settle, sweep
 from workers.settings import Settings
@@ -14,9 +16,14 @@ from workers.verify import check_ended
 
 log = logging.getLogger(__name__)
 
+# PostgreSQL's partitions of findings are there so long before their month begins
+MONTHS_AHEAD = 2
+_MONTHS = text("SELECT make_findings_months(:ahead)")
+
 
 def sweep_once(store: Store, settings: Settings, ring: Callable[[int], object]) -> None:
-    """One round: lapsed claims are made ready again or become failures, jobs without work end, and the bell is rung if anything waits."""
+    """One round: lapsed claims are made ready again or become failures, jobs without work end, the bell is rung if anything waits,
+    and PostgreSQL has a partition for the months to come."""
     with store.begin() as connection:
         n_swept = sweep(connection, settings.worker.max_attempts)
         ended = settle(connection)
@@ -26,6 +33,9 @@ def sweep_once(store: Store, settings: Settings, ring: Callable[[int], object]) 
         log.warning("claims lapsed", extra={"n_swept": n_swept})
     if waiting is not None:
         ring(waiting)
+    if not store.is_sqlite:
+        with store.begin() as connection:
+            connection.execute(_MONTHS, {"ahead": MONTHS_AHEAD})
 
 
 def sweep_until(stopping: threading.Event, settings: Settings, ring: Callable[[int], object], look: Callable[[], object]) -> None:
