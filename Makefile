@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults fuzz docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults fuzz datasette docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -50,6 +50,14 @@ setup-bench: setup-dev requirements-bench.lock ## add the peers of `manage.py be
 	@touch $@
 
 setup-peers: .venv-peers/setup.done ## make .venv-peers with the systems that packs are compared with
+
+.venv-datasette/setup.done: requirements-datasette.lock
+	@$(PYTHON) -m venv .venv-datasette
+	@.venv-datasette/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements-datasette.lock
+	@touch $@
+
+datasette: setup-dev .venv-datasette/setup.done ## our metadata tried with a real Datasette (a minute)
+	@$(BIN)/python -m tests.workers.real_datasette .venv-datasette/bin/datasette
 
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
@@ -101,4 +109,4 @@ docs: setup ## regenerate docs/data-dictionary.md
 	@$(BIN)/python manage.py tables --markdown > docs/data-dictionary.md
 
 clean: ## remove .venv and caches; var/ (store, students) stays
-	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-datasette .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,6 +49,7 @@ VERBS = {
     "query": "ask the store in SQL, read-only",
     "drift": "show how far what is read lies from what the student was tried on",
     "export": "write a pack's results or findings to a file",
+    "copy": "write a copy of the store without texts, for analysts' own tools",
     "tables": "show the data dictionary of the store",
     "audit": "show who did what, and check that nothing of it was changed",
     "roles": "make, show and check the roles of a PostgreSQL store",

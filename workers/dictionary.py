@@ -53,10 +53,10 @@ def data_dictionary(packs: Iterable[Pack]) -> list[Entry]:
     return [entry | {"queries": [asdict(q) for q in asked[entry["name"]]]} for entry in entries]
 
 
-def column_types(pack: Pack, view: str) -> dict[str, str]:
-    """The type of each column of a pack's view: text, integer or number."""
+def described_columns(pack: Pack, view: str) -> list[dict[str, str]]:
+    """The columns of a pack's view: name, type (text, integer or number) and description."""
     entry = next(e for e in data_dictionary([pack]) if e["name"] == view)
-    return {c["name"]: c["type"] for c in entry["columns"]}
+    return list(entry["columns"])
 
 
 def _column(name: str, kind: str, description: str) -> dict[str, str]:

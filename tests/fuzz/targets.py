@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from suites.errors import PackError, SettingsError, UsageError
-from workers.export import FORMULA, safe_cell
+from workers.export import safe_cell
 from workers.ingest import Incoming, ReadOptions, Reject, content, read_paths
 from workers.ingest.files import escaped, rows_of
 from workers.ingest.options import charset
@@ -141,7 +141,7 @@ def cells(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     cell = safe_cell(text)
     seen = cell.lstrip(" \u200b\u200c\u200d\ufeff")
-    _require(not seen.startswith(FORMULA), "no cell is run as a formula")
+    _require(not seen.startswith(tuple("=+-@\t\r\n＝＋－＠")), "no cell is run as a formula")
     _require(cell in (text, "'" + text), "a cell is kept")
 
 

@@ -24,6 +24,7 @@ from workers.queue import claim
 from workers.store import Store
 from workers.submit import submit
 from workers.tables import jobs
+from workers.views import FINDING_COLUMNS
 
 from .conftest import finish
 
@@ -184,7 +185,9 @@ def test_a_mistake_in_sql_is_told(filled: str) -> None:
 
 def test_a_slow_query_is_ended_and_a_slow_export_is_not(store: Store, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of time is the query's; an export of the same view goes on to its end."""
-    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT 'a' AS document, count(*) AS start FROM n"
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) "
+    others = ", ".join(f'NULL AS "{name}"' for name in list(FINDING_COLUMNS)[2:])
+    count += f"SELECT 'a' AS document, CAST(count(*) AS text) AS student_id, {others} FROM n"
     with store.begin() as connection:
         connection.execute(text("DROP VIEW toy_findings"))
         connection.execute(text(f"CREATE VIEW toy_findings AS {count}"))
@@ -221,11 +224,42 @@ def test_export_of_an_unknown_format_leaves_no_file(filled: str, toy_pack: Pack,
     assert not list(tmp_path.glob("*out*"))
 
 
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@a", "\t=1", " =1", "\u200b=1", "＝1"])
-def test_formula_cells_are_quoted(cell: str) -> None:
-    """What a spreadsheet would run begins with an apostrophe."""
-    assert safe_cell(cell) == "'" + cell
-    assert safe_cell("harmless = 1") == "harmless = 1"
+# what stands before a formula without being seen: spaces of several widths, controls, zero widths, marks of direction, a soft hyphen
+UNSEEN = (
+    "",
+    " ",
+    "\xa0",
+    "\u3000",
+    "\u2003",
+    "\x00",
+    "\x0b",
+    "\x1f",
+    "\u200b",
+    "\u200d",
+    "\ufeff",
+    "\u2060",
+    "\u202e",
+    "\u2067",
+    "\u200f",
+    "\xad",
+    " \u200b\x01 ",
+)
+# as a formula is written, in full width, small, raised; and what ends a cell or moves on from it
+BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "﹦", "﹢", "﹣", "﹫", "⁼", "₊", "\t", "\r", "\n")
+
+
+@pytest.mark.parametrize("before", UNSEEN)
+def test_formula_cells_are_quoted(before: str) -> None:
+    """What a spreadsheet would run begins with an apostrophe, whatever stands before it unseen."""
+    for beginning in BEGINNINGS:
+        cell = f"{before}{beginning}1+1"
+        assert safe_cell(cell) == "'" + cell
+
+
+@pytest.mark.parametrize("cell", ["harmless = 1", "", "   ", "é=1", "１=1", "(=1)", '"=1"', "'=1", -499.0, -5, 0, None, 1e-7, True])
+def test_other_cells_are_as_they_were(cell: object) -> None:
+    """Texts that begin otherwise, and all numbers, are not touched."""
+    assert safe_cell(cell) is cell
 
 
 def test_a_job_is_found_by_its_number_then_by_its_name(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from workers.export.metadata import day_of, patient_of
 from workers.export.persons import Persons
 from workers.export.stored import Stored, access, count, primaries, stored_documents
 from workers.export.terms import TermMaker
-from workers.export.writers import ExactCsv, Parquet, Writer
+from workers.export.writers import Column, ExactCsv, Parquet, Writer
 from workers.keys import Keys
 
 # rows that a table holds before they are written, and characters of theirs
@@ -111,8 +111,8 @@ def export_omop(url: str, pack: Pack, plan: ExportPlan, folder: Path, asked: Ask
     written, maker = Written(has_words=asked.text), TermMaker(pack, plan)
     with drafted_folder(folder) as draft, ExitStack() as stack:
         note, note_nlp = (_opened(stack, draft, files, name, _columns(fields)) for name, fields in (("note", NOTE), ("note_nlp", NOTE_NLP)))
-        note_map = _opened(stack, draft, files, "note_map", {"note_id": "integer", "document": "text", "student_id": "text"})
-        person_map = _opened(stack, draft, files, "person_map", {"person_id": "integer", "patient": "text"})
+        note_map = _opened(stack, draft, files, "note_map", [Column("note_id", "integer"), Column("document", "text"), Column("student_id", "text")])
+        person_map = _opened(stack, draft, files, "person_map", [Column("person_id", "integer"), Column("patient", "text")])
         persons = Persons(draft / ".persons")
         stack.callback(persons.close)
         for stored, chart in stack.enter_context(_documents(url, pack, plan, asked, keys, on_progress, written)):
@@ -165,12 +165,12 @@ class _Table:
         self._rows, self._n_chars = [], 0
 
 
-def _columns(fields: tuple[Field, ...]) -> dict[str, str]:
-    return {one.name: one.kind for one in fields}
+def _columns(fields: tuple[Field, ...]) -> list[Column]:
+    return [Column(one.name, one.kind) for one in fields]
 
 
-def _opened(stack: ExitStack, folder: Path, files: Files, name: str, columns: dict[str, str]) -> _Table:
-    makers: dict[Files, Callable[[Path, dict[str, str]], Writer]] = {"csv": ExactCsv, "parquet": Parquet}
+def _opened(stack: ExitStack, folder: Path, files: Files, name: str, columns: Sequence[Column]) -> _Table:
+    makers: dict[Files, Callable[[Path, Sequence[Column]], Writer]] = {"csv": ExactCsv, "parquet": Parquet}
     writer = makers[files](folder / f"{name}.{files}", columns)
     stack.callback(writer.close)
     table = _Table(writer)

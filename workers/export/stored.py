@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Result, Row, func, null, select, text
+from sqlalchemy import ColumnElement, Connection, Result, Row, UnaryExpression, func, null, select, text
+from sqlalchemy.sql.operators import custom_op
 
 from suites.discover import Pack
 from suites.errors import RunError, StoreError
@@ -156,12 +157,17 @@ def _streamed_documents(connection: Connection, student_id: str, has_meta: bool)
     columns += [documents.c.received_at, readings.c.student_id, readings.c.n_findings, readings.c.read_at]
     columns.append(documents.c.meta if has_meta else null().label("meta"))
     query = select(*columns).join(readings, readings.c.document_id == documents.c.id).where(readings.c.student_id == student_id)
-    return _streamed(connection, query.order_by(documents.c.id), PORTION)  # their metadata may be large
+    # by the readings' key, which is in this order; their metadata may be large
+    return _streamed(connection, query.order_by(readings.c.document_id), PORTION)
 
 
 def _streamed_findings(connection: Connection, student_id: str) -> Iterator[Found]:
     columns = [findings.c[name] for name in Found._fields]
-    query = select(*columns).where(findings.c.student_id == student_id).order_by(findings.c.document_id)
+    of_student: ColumnElement[str] = findings.c.student_id
+    if connection.dialect.name == "sqlite":
+        # by the index of documents, not of students: what that gives SQLite would sort in memory (sqlite.org/optoverview.html#uplus)
+        of_student = UnaryExpression(of_student, operator=custom_op("+"))
+    query = select(*columns).where(of_student == student_id).order_by(findings.c.document_id)
     return map(Found._make, _streamed(connection, query, ROWS))
 
 
