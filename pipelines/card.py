@@ -50,6 +50,8 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     lines = ["---", _front(pack, student, evaluation), "---", "", f"# {student.id}", ""]
     lines += [f"A student of the pack `{pack.name}` {birth.pack_version}: {pack.manifest.description}", ""]
     lines += [f"Encoder: {birth.source}, layers {', '.join(map(str, birth.layers))}. Seed {birth.seed}. Data: {', '.join(birth.data)}."]
+    if birth.reviewed:
+        lines += [f"It learned from {birth.reviewed} stored documents that people reviewed, too."]
     if birth.teachers:
         lines += [f"Taught by {', '.join(birth.teachers)}."]
     first, last = training["mean_of_epochs"]

@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +51,7 @@ from pipelines.transitions import counted
 from suites.discover import Pack
 from suites.errors import DataError, PackError, StudentError
 from suites.hooks import Hooks, load_hooks
+from suites.samples import Split
 from suites.types import Document, Example, StudentPlan, Task
 
 # raise it when the code of training changes what a student becomes: teachers made before are then not used again
@@ -59,6 +60,9 @@ RECIPE = 5
 FEW = 20
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
+# of what one epoch reads reviewed examples make up this share, unless each would be read more often than so many times
+REVIEWED_SHARE = 0.1
+REVIEWED_TIMES = 4
 # how a folder's name begins that is no student yet
 MAKING = ".making-"
 
@@ -69,9 +73,9 @@ class FinetuneOptions:
 
     So many `teachers` are fine-tuned first, of seeds `seed`, `seed` + 1, ...; with none the student
     learns from gold alone. `encoder` is the id of a distilled encoder to start from, or `none`.
-    `unlabelled` are texts that only teachers answer. `size` is `small`: the layers and word pieces of
-    the manifest, or `full`: all of the source's; None: full where neither a teacher nor a distilled
-    encoder makes up for what a small one lacks.
+    `unlabelled` are texts that only teachers answer, `reviewed` examples that people made of stored documents. `size` is `small`: the
+    layers and word pieces of the manifest, or `full`: all of the source's; None: full where neither a teacher nor a
+    distilled encoder makes up for what a small one lacks.
     """
 
     data_root: Path | None = None
@@ -84,6 +88,7 @@ class FinetuneOptions:
     teachers: int = 0
     encoder: str | None = None
     unlabelled: tuple[str, ...] = ()
+    reviewed: tuple[Example, ...] = ()
     size: Literal["small", "full"] | None = None
 
 
@@ -95,7 +100,7 @@ def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: 
     """
     if not (pack.folder / "card.md").exists():
         raise PackError(f"{pack.folder / 'card.md'} not found: a student's card is made from it. See docs/packs.md.")
-    examples = Examples(*(_read(pack, split, options) for split in ("train", "dev")))
+    examples = Examples(_read(pack, "train", options), _read(pack, "dev", options), _unlabelled_yet(pack, options))
     if _is_full(pack, students, options):
         return finetuned(teaching_pack(pack), students, examples, replace(options, encoder=UNDISTILLED), (), on_progress)
     options = replace(options, unlabelled=_unseen(pack, options))
@@ -111,6 +116,13 @@ def _unseen(pack: Pack, options: FinetuneOptions) -> tuple[str, ...]:
     return tuple(text for text in options.unlabelled if text not in held_out)
 
 
+def _unlabelled_yet(pack: Pack, options: FinetuneOptions) -> list[Example]:
+    """The reviewed examples whose texts no split of the labelled data holds: what is labelled stays as it is, and dev and test stay unseen."""
+    splits: tuple[Split, ...] = ("train", "dev", "test") if options.reviewed else ()
+    labelled = {e.document.text for split in splits for e in read_examples(pack, split, data_root=options.data_root)}
+    return [e for e in options.reviewed if e.document.text not in labelled]
+
+
 def _is_full(pack: Pack, students: Path, options: FinetuneOptions) -> bool:
     if options.size is not None:
         return options.size == "full"
@@ -119,16 +131,26 @@ def _is_full(pack: Pack, students: Path, options: FinetuneOptions) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a student is fitted on, and what its training is watched by and its temperatures and thresholds are chosen on."""
+    """What a student is fitted on, and what its training is watched by and its temperatures and thresholds are chosen on.
+
+    `reviewed` are fitted on too, `times` in every epoch: few among thousands would hardly be heard.
+    """
 
     train: list[Example]
     dev: list[Example]
+    reviewed: list[Example] = field(default_factory=list)
+
+    @property
+    def times(self) -> int:
+        """How often an epoch reads each reviewed example: as often as makes them its REVIEWED_SHARE, between once and REVIEWED_TIMES."""
+        wanted = REVIEWED_SHARE / (1 - REVIEWED_SHARE) * len(self.train) / max(1, len(self.reviewed))
+        return min(max(1, round(wanted)), REVIEWED_TIMES)
 
     @property
     def digest(self) -> str:
         """SHA-256 over all texts and gold."""
         digest = hashlib.sha256()
-        for split in (self.train, self.dev):
+        for split in (self.train, self.dev, self.reviewed):
             for e in split:
                 digest.update(repr((e.source, e.document.text, e.gold, sorted(e.tasks))).encode(errors="surrogatepass"))
         return digest.hexdigest()
@@ -140,10 +162,11 @@ def finetuned(
     """As `finetune`, from given examples and teachers."""
     started = time.monotonic()
     torch.manual_seed(options.seed)
-    learned = [*examples.train, *hardening(examples.train, pack.manifest.robustness, options.seed)]
+    own = [*examples.train, *examples.reviewed]
+    learned = [*own, *examples.reviewed * (examples.times - 1), *hardening(own, pack.manifest.robustness, options.seed)]
     tasks, hooks = pack.student_tasks, load_hooks(pack, options.trusted)
     with _making_folder(students / pack.name) as making:
-        start = start_of(pack, students, making, [e.document.text for e in examples.train], choice=options.encoder, offline=options.offline)
+        start = start_of(pack, students, making, [e.document.text for e in own], choice=options.encoder, offline=options.offline)
         _check_windows(pack, start)
         text_encoder, net = TextEncoder(making), StudentNet(start.encoder, tasks)
         encoded = encode_examples(learned, tasks, text_encoder, pack.manifest.text, hooks.clean)
@@ -168,7 +191,7 @@ def finetuned(
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         _write_reference(pack, making, heads, text_encoder, hooks, rules, encoded[: len(examples.train)], examples, options.seed)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
-        _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, examples.train))
+        _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, own))
         student_id = seal(making, pack.name)
         write_card(pack, load_student(making))
         folder = _named(making, student_id)
@@ -233,6 +256,7 @@ def _birth(pack: Pack, examples: Examples, options: FinetuneOptions, start: Star
         encoder=start.distilled,
         seed=options.seed,
         data=tuple(sorted({e.source for e in examples.train})),
+        reviewed=len(examples.reviewed),
         recipe=recipe(pack, examples, options, start.distilled),
         teachers=tuple(t.id for t in teachers),
         text=pack.manifest.text,
@@ -420,6 +444,7 @@ def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float
         "dev_score": round(fitted.score, 4),
         "mean_of_epochs": [fitted.mean_from + 1, len(fitted.scores)],
         "examples": counts,
+        "reviewed": {"examples": len(read.reviewed), "times": read.times if read.reviewed else 0},
         "too_few": dict(few),
         "seconds": round(seconds, 1),
         "torch": torch.__version__,

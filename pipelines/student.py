@@ -36,8 +36,8 @@ class Birth(BaseModel):
     """student.json: what the student was made from, and what it answers.
 
     `vocabulary` counts its word pieces, `encoder` is the distilled encoder that it started from or
-    empty, `teachers` are ids of students of the same pack. With equal `recipe`, teachers and seed
-    students are equal.
+    empty, `teachers` are ids of students of the same pack, `reviewed` counts examples that people made of
+    stored documents. With equal `recipe`, teachers and seed students are equal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +51,7 @@ class Birth(BaseModel):
     encoder: str = ""
     seed: int
     data: tuple[str, ...]
+    reviewed: int = 0
     recipe: str = ""
     teachers: tuple[str, ...] = ()
     text: TextLimits
@@ -97,7 +98,9 @@ def write_heads(folder: Path, birth: Birth, heads: Sequence[Head]) -> None:
     save_file(arrays, folder / "heads.safetensors")
     calibration = {h.task.name: {name: getattr(h, name) for name in Calibration.model_fields} for h in heads}
     (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
-    (folder / "student.json").write_text(birth.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    # a student without reviewed examples has the file, and so the id, that it had before there were any
+    unsaid = None if birth.reviewed else {"reviewed"}
+    (folder / "student.json").write_text(birth.model_dump_json(indent=1, exclude=unsaid) + "\n", encoding="utf-8")
 
 
 def seal(folder: Path, pack_name: str) -> str:

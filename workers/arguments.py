@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 
+HELD_BACK = 0.2
+
 
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
@@ -34,9 +36,26 @@ def above_zero(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """A number of 0 or more and below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more and below 1")
+    return number
+
+
 def add_job(parser: ArgumentParser) -> None:
     """Adds the job that a verb is about."""
     parser.add_argument("job", help="number or name of a job")
+
+
+def add_held_back(parser: ArgumentParser) -> None:
+    """Adds --held-back: the same share wherever reviews are taken from, or what one command holds back another learns from."""
+    told = f"share of the reviewed documents that is never learned from, the same in all commands (default {HELD_BACK}; 0: none)"
+    parser.add_argument("--held-back", type=share, default=HELD_BACK, metavar="SHARE", help=told)
 
 
 def add_common(parser: ArgumentParser, *, again: bool = False) -> None:

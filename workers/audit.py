@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Text, bindparam, insert, select, text
 
 from suites.errors import StoreError, UsageError
-from workers.store import Store
+from workers.store import Store, writable
 from workers.tables import audit, now_s
 
 ACTIONS = (
@@ -80,8 +80,7 @@ def record(connection: Connection, action: str, subject: str, detail: Mapping[st
 def record_alone(store: Store, action: str, subject: str, detail: Mapping[str, int | str] = {}) -> None:
     """Records an act that is no transaction of its own in the store, such as an export, before it is done. Raises StoreError."""
     with store.begin() as connection:
-        if not store.is_sqlite:  # who only reads has sessions that only read
-            connection.execute(text("SET TRANSACTION READ WRITE"))
+        writable(connection)
         record(connection, action, subject, detail)
 
 

@@ -48,6 +48,7 @@ VERBS = {
     "keys": "make, list and rotate the master key of a sealed store",
     "query": "ask the store in SQL, read-only",
     "drift": "show how far what is read lies from what the student was tried on",
+    "review": "let people judge what the student is unsure of, and make gold of it",
     "export": "write a pack's results or findings to a file",
     "copy": "write a copy of the store without texts, for analysts' own tools",
     "tables": "show the data dictionary of the store",

@@ -17,6 +17,13 @@ from pipelines.progress import OnProgress
 
 # control characters of a document's id must not reach a terminal: they can rewrite what was shown
 _CONTROLS = {i: "·" for i in (*range(32), *range(127, 160)) if i not in (9, 10)}
+# characters that turn the order of what follows
+_TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "·")
+
+
+def printable(text: str) -> str:
+    """A document's text as a terminal may show it: what would move its cursor, colour it or turn its order is a dot."""
+    return text.replace("\r\n", "\n").translate(_CONTROLS | _TURNS)
 
 
 def words(line: str) -> None:

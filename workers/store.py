@@ -186,6 +186,12 @@ def ping(store: Store) -> str:
         return str(connection.execute(text(sql)).scalar_one())
 
 
+def writable(connection: Connection) -> None:
+    """Lets this transaction write also where the login's sessions only read (workers/roles.py): call it first."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET TRANSACTION READ WRITE"))
+
+
 def unhurried(connection: Connection) -> None:
     """Lets this transaction's statements take as long as they need: those over a whole store or job."""
     if connection.dialect.name == "postgresql":

@@ -45,6 +45,18 @@ def _now_postgresql(element: now_s, compiler: Any, **options: Any) -> str:
 UNSURE = {"sqlite": "unsure = 1", "postgresql": "CAST(unsure AS INTEGER) = 1"}
 
 
+class is_unsure(FunctionElement[bool]):
+    """Whether a finding is one of those that the index holds."""
+
+    inherit_cache = True
+
+
+@compiles(is_unsure, "sqlite")
+@compiles(is_unsure, "postgresql")
+def _is_unsure(element: is_unsure, compiler: Any, **options: Any) -> str:
+    return UNSURE[compiler.dialect.name].replace("unsure", "findings.unsure")
+
+
 def _key(table: str, comment: str, *, index: bool = False, primary_key: bool = False) -> Column[int]:
     """A column that points at `table`'s id."""
     return Column(f"{table.removesuffix('s')}_id", Key, ForeignKey(f"{table}.id"), nullable=False, index=index, primary_key=primary_key, comment=comment)

@@ -37,13 +37,13 @@ def share(connection: Connection) -> None:
 
 
 def exclude(connection: Connection) -> None:
-    """Keeps submits and other purges out until this transaction ends; workers go on reading and writing."""
-    _lock(connection, "SHARE ROW EXCLUSIVE")
+    """Keeps submits, reviewers' decisions and other purges out until this transaction ends; workers go on reading and writing."""
+    _lock(connection, "SHARE ROW EXCLUSIVE", "documents, reviews")
 
 
-def _lock(connection: Connection, mode: str) -> None:
+def _lock(connection: Connection, mode: str, tables: str = "documents") -> None:
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
-        connection.execute(text(f"LOCK TABLE documents IN {mode} MODE"))
+        connection.execute(text(f"LOCK TABLE {tables} IN {mode} MODE"))
 
 
 def bury(connection: Connection, erasure_id: int, digests: Iterable[str]) -> None:

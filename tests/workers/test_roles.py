@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,14 +27,17 @@ from workers.keys import Keys
 from workers.migrate import migrate
 from workers.query import read_only
 from workers.queue import pause, resume, retry
+from workers.reviews import begin, decide
 from workers.roles import GROUPS, ROLES, apply, differences, make_login, plan
 from workers.seal import new_key
 from workers.settings import Settings, load_settings
-from workers.store import Store
+from workers.store import Store, writable
 from workers.submit import submit
 from workers.sweeper import sweep_once
 from workers.tables import metadata
 from workers.views import refresh_views
+
+from .reviewed import PACK, STUDENT, fill, key, topic
 
 PASSWORD = "correct-horse-battery"
 
@@ -173,6 +177,35 @@ def test_a_reviewer_reads_texts_and_nothing_else(roles_url: str, home: Settings,
         connection.execute(text("SET TRANSACTION READ WRITE"))
         connection.execute(text("UPDATE texts SET text = ''"))
     reviewer.close()
+
+
+def test_a_reviewer_reviews_and_an_analyst_looks_on(roles_url: str, home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A reviewer's login, whose sessions only read, opens texts, decides, takes back and exports, each in the audit; an analyst's sees what waits and how
+    far it has come, and neither opens a text nor decides."""
+    owner = Store(roles_url)
+    fill(owner, [[topic("weather", 0.5)], [topic("animals", 0.6)]])
+    monkeypatch.setattr("sys.stdin", io.StringIO("aurc1"))
+    assert asked(roles_url, "a_reviewer", monkeypatch, capfd, "review", "next", "toy", "--reviewer", "anna")["verdicts"] == {"reject": 1, "correct": 1}
+    made = asked(roles_url, "a_reviewer", monkeypatch, capfd, "review", "export", "toy", str(home.home / "gold.jsonl"), "--held-back", "0")
+    assert made["n_train"] == 1
+    acts = asked(roles_url, "a_ingest", monkeypatch, capfd, "audit", "list")
+    assert {act["action"] for act in acts if act["actor"].endswith("a_reviewer")} == {"review", "view", "export"}
+    assert len(asked(roles_url, "a_analyst", monkeypatch, capfd, "review", "list", "toy")) == 2
+    assert asked(roles_url, "a_analyst", monkeypatch, capfd, "review", "progress", "toy")["tasks"][0]["judged"] == 2
+    for refused in (["next", "toy", "--reviewer", "mallory"], ["export", "toy", str(home.home / "stolen.jsonl")]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("a"))
+        assert main(["review", *refused]) == 1
+        assert "Document 1" not in "".join(capfd.readouterr())
+    analyst = Store(url_of(roles_url, "a_analyst"))
+    with pytest.raises(StoreError, match="role reviewer"), analyst.begin() as connection:
+        begin(connection, PACK, STUDENT, "mallory")
+    with pytest.raises(StoreError, match="42501"), analyst.begin() as connection:
+        writable(connection)
+        decide(connection, PACK, key(1, topic("weather", 0.5)), "mallory", "accept")
+    analyst.close()
+    with owner.begin() as connection:
+        assert set(connection.execute(text("SELECT DISTINCT reviewer FROM reviews")).scalars()) == {"anna"}
+    owner.close()
 
 
 def test_a_new_pack_is_readable_once_the_owner_migrates(roles_url: str, home: Settings) -> None:
