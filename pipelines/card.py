@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipelines.carbon import country_name
 from pipelines.evaluate import Evaluation, mean_scores
 from pipelines.files import write_whole
 from pipelines.metrics import Interval, TaskScore
@@ -47,7 +49,7 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     """Writes README.md from the pack's card, the birth record and, when given, the scores and their pictures beside it."""
     birth = student.birth
     training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
-    lines = ["---", _front(pack, student, evaluation), "---", "", f"# {student.id}", ""]
+    lines = ["---", _front(pack, student, evaluation, training.get("energy")), "---", "", f"# {student.id}", ""]
     lines += [f"A student of the pack `{pack.name}` {birth.pack_version}: {pack.manifest.description}", ""]
     lines += [f"Encoder: {birth.source}, layers {', '.join(map(str, birth.layers))}. Seed {birth.seed}. Data: {', '.join(birth.data)}."]
     if birth.reviewed:
@@ -63,7 +65,18 @@ def write_card(pack: Pack, student: Student, evaluation: Evaluation | None = Non
     write_whole(student.folder / CARD, "\n".join(lines))
 
 
-def _front(pack: Pack, student: Student, evaluation: Evaluation | None) -> str:
+def co2_eq_emissions(energy: Mapping[str, Any], training_type: str) -> dict[str, Any]:
+    """What a training emitted, in the hub's form, of what `Meter.told` told of it. Emissions are in grams."""
+    return {
+        "emissions": float(f"{energy['emissions'] * 1000:.3g}"),
+        "source": f"measured by Stillhouse, method {energy['method']}; this training alone",
+        "training_type": training_type,
+        "geographical_location": country_name(energy["country_iso_code"]),
+        "hardware_used": energy["gpu_model"] or energy["cpu_model"],
+    }
+
+
+def _front(pack: Pack, student: Student, evaluation: Evaluation | None, energy: Mapping[str, Any] | None) -> str:
     """The card's head as YAML. Tools of the Hugging Face hub read it."""
     source = student.birth.source
     data = ModelCardData(
@@ -73,6 +86,7 @@ def _front(pack: Pack, student: Student, evaluation: Evaluation | None) -> str:
         tags=["stillhouse", "distilbert", pack.name],
         model_name=student.id if evaluation else None,
         eval_results=list(_results(evaluation)) if evaluation else None,
+        co2_eq_emissions=co2_eq_emissions(energy, "fine-tuning") if energy else None,
     )
     return str(data.to_yaml())
 

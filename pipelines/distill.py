@@ -8,24 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from transformers import DistilBertModel
 
+from pipelines.card import co2_eq_emissions
 from pipelines.checkpoint import NAME as CHECKPOINT
 from pipelines.checkpoint import load_checkpoint, save_checkpoint
 from pipelines.encode import Ints, TextEncoder, pad
 from pipelines.encoder import Layers, chosen_layers, load_encoder, load_masked_language_model, save_encoder
+from pipelines.energy import Meter, Spent
 from pipelines.examples import read_examples
 from pipelines.fit import descend, warmup_and_decay
-from pipelines.hardware import mixed_precision, suit_attention, training_device
+from pipelines.hardware import accelerators, mixed_precision, suit_attention, training_device
 from pipelines.imitation import Imitation, StatesLoss, TripleLoss
 from pipelines.lock import locked
 from pipelines.plots import loss_curve
@@ -56,7 +58,7 @@ class DistillOptions:
     """What a user may choose for one distillation. None means: as the pack's manifest says.
 
     `texts` are further unlabelled texts, a source like each of the pack's. Training reads about `tokens` tokens, equally
-    many of each source, the same text several times over.
+    many of each source, the same text several times over. `meter` measures what it takes; None: one by the default rates.
     """
 
     teacher: str | None = None
@@ -68,10 +70,14 @@ class DistillOptions:
     texts: tuple[str, ...] = ()
     seed: int = 1
     offline: bool = True
+    meter: Meter | None = None
 
 
 class Distillation(BaseModel):
-    """distill.json: what an encoder was made from. `run` tells this distillation from every other."""
+    """distill.json: what an encoder was made from. `run` tells this distillation from every other.
+
+    `energy` is what all its processes took (`Meter.told`); None: made before that was measured.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -92,6 +98,7 @@ class Distillation(BaseModel):
     steps: int
     seed: int
     seconds: float
+    energy: dict[str, Any] | None = None
 
 
 def distill(pack: Pack, students: Path, options: DistillOptions, on_progress: OnProgress = silent) -> Path:
@@ -144,6 +151,9 @@ def _made_before(students: Path, pack_name: str, plan: _Plan) -> Path | None:
 
 
 def _made(pack: Pack, encoders: Path, plan: _Plan, options: DistillOptions, on_progress: OnProgress) -> Path:
+    meter = options.meter or Meter()
+    meter.add_accelerators(accelerators(training_device()))
+    before, on_progress = meter.total(), meter.watched(on_progress)
     making = encoders / f".making-{plan.run}"
     making.mkdir(exist_ok=True)
     for left in making.iterdir():
@@ -155,7 +165,7 @@ def _made(pack: Pack, encoders: Path, plan: _Plan, options: DistillOptions, on_p
         if not (making / CHECKPOINT).exists():
             shutil.rmtree(making)
         raise
-    trained = _train(imitation, rows, making, options, on_progress)
+    trained = _train(imitation, rows, making, options, lambda: meter.total() - before, on_progress)
     student = imitation.student.cpu()
     save_encoder(student, making)
     changed = _measured_fallback(pack, options.data_root, plan.source, making)
@@ -175,7 +185,8 @@ def _made(pack: Pack, encoders: Path, plan: _Plan, options: DistillOptions, on_p
         text_tokens=sum(map(len, chain.from_iterable(rows.values()))),
         steps=trained.step,
         seed=options.seed,
-        seconds=round(trained.seconds, 1),
+        seconds=round(trained.spent.duration, 1),
+        energy=meter.told(trained.spent),
     )
     return _finished(making, encoders, pack, record, trained.losses)
 
@@ -240,15 +251,24 @@ def _rows(encoder: TextEncoder, texts: Sequence[str], pack: Pack) -> list[Ints]:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a training is: steps done, the shown losses, and the seconds that all its processes took."""
+    """How far a training is: steps done, the shown losses, and what all its processes took."""
 
     step: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
+    spent: Spent = field(default_factory=Spent)
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any] | None) -> _Progress:
+        """That of a checkpoint; of one that former versions left the seconds alone are known."""
+        if kept is None:
+            return cls()
+        return cls(kept["step"], kept["losses"], Spent(**kept["spent"]) if "spent" in kept else Spent(duration=kept["seconds"]))
 
 
-def _train(imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Path, options: DistillOptions, on_progress: OnProgress) -> _Progress:
-    """Trains to the last step, going on from the folder's checkpoint."""
+def _train(
+    imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Path, options: DistillOptions, spent: Callable[[], Spent], on_progress: OnProgress
+) -> _Progress:
+    """Trains to the last step, going on from the folder's checkpoint. `spent` tells what this process has taken for it so far."""
     device = training_device()
     student = imitation.student.to(device).train()
     imitation.teacher.to(device)
@@ -257,22 +277,23 @@ def _train(imitation: Imitation, rows: Mapping[str, Sequence[Ints]], folder: Pat
     optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
     read = read_batches(rows, options.tokens, BATCH_TOKENS, options.seed)
     total = len(read)
-    progress = _Progress(**(load_checkpoint(folder, student, optimiser) or {}))
-    started = time.monotonic() - progress.seconds
+    progress = _Progress.of(load_checkpoint(folder, student, optimiser))
+    former = progress.spent
     running: list[dict[str, float]] = []
     for batch in read[progress.step :]:
         for group in optimiser.param_groups:
             group["lr"] = options.learning_rate * warmup_and_decay(progress.step, total, WARMUP_SHARE)
         running.append(_step(imitation, optimiser, batch, np.random.default_rng([options.seed, progress.step])))
         progress.step += 1
-        progress.seconds = time.monotonic() - started
         if len(running) == SHOWN_STEPS or progress.step == total:
             progress.losses.append({name: float(np.mean([r[name] for r in running])) for name in running[0]})
             running = []
             # a checkpoint lies between shown means, so that a resumed run shows the same ones
             if len(progress.losses) % (CHECKPOINT_STEPS // SHOWN_STEPS) == 0:
+                progress.spent = former + spent()
                 save_checkpoint(folder, student, optimiser, asdict(progress))
         on_progress("distil", progress.step, total)
+    progress.spent = former + spent()
     return progress
 
 
@@ -330,6 +351,7 @@ def _card(pack: Pack, record: Distillation) -> str:
             f'language: "{pack.manifest.language}"',
             'library_name: "transformers"',
             f'tags: ["stillhouse", "distilbert", "{pack.name}"]',
+            *([f"co2_eq_emissions: {json.dumps(co2_eq_emissions(record.energy, 'pre-training'))}"] if record.energy else []),
             "---",
             "",
             f"# An encoder for the pack `{pack.name}`",

@@ -8,13 +8,12 @@ import os
 import random
 import shutil
 import tempfile
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,12 +24,14 @@ from pipelines.card import write_card
 from pipelines.compress import compress
 from pipelines.encode import Floats, TextEncoder, padded_length
 from pipelines.encoder import save_encoder
+from pipelines.energy import Meter
 from pipelines.engine import Engine, stitched
 from pipelines.evaluate import score
 from pipelines.examples import read_examples
 from pipelines.family import births
 from pipelines.fit import Fitted, fit
 from pipelines.fit_lexicon import fit_lexicon
+from pipelines.hardware import accelerators, training_device
 from pipelines.heads import Head
 from pipelines.lock import is_locked, locked
 from pipelines.net import StudentNet, heads_of, start_heads
@@ -75,7 +76,8 @@ class FinetuneOptions:
     learns from gold alone. `encoder` is the id of a distilled encoder to start from, or `none`.
     `unlabelled` are texts that only teachers answer, `reviewed` examples that people made of stored documents. `size` is `small`: the
     layers and word pieces of the manifest, or `full`: all of the source's; None: full where neither a teacher nor a
-    distilled encoder makes up for what a small one lacks.
+    distilled encoder makes up for what a small one lacks. `meter` measures what the student's own training takes, its
+    teachers' left out; None: one by the default rates.
     """
 
     data_root: Path | None = None
@@ -90,6 +92,7 @@ class FinetuneOptions:
     unlabelled: tuple[str, ...] = ()
     reviewed: tuple[Example, ...] = ()
     size: Literal["small", "full"] | None = None
+    meter: Meter | None = None
 
 
 def finetune(pack: Pack, students: Path, options: FinetuneOptions, on_progress: OnProgress = silent) -> Student:
@@ -160,7 +163,9 @@ def finetuned(
     pack: Pack, students: Path, examples: Examples, options: FinetuneOptions, teachers: Sequence[Student] = (), on_progress: OnProgress = silent
 ) -> Student:
     """As `finetune`, from given examples and teachers."""
-    started = time.monotonic()
+    meter = options.meter or Meter()
+    meter.add_accelerators(accelerators(training_device()))
+    before, on_progress = meter.total(), meter.watched(on_progress)
     torch.manual_seed(options.seed)
     own = [*examples.train, *examples.reviewed]
     learned = [*own, *examples.reviewed * (examples.times - 1), *hardening(own, pack.manifest.robustness, options.seed)]
@@ -191,7 +196,7 @@ def finetuned(
         heads = _calibrated(heads_of(net), encoded, held_out, making, text_encoder.pad_id)
         _write_reference(pack, making, heads, text_encoder, hooks, rules, encoded[: len(examples.train)], examples, options.seed)
         write_heads(making, _birth(pack, examples, options, start, len(text_encoder.pieces), teachers), heads)
-        _write_training(making, fitted, examples, time.monotonic() - started, too_few(tasks, own))
+        _write_training(making, fitted, examples, meter.told(meter.total() - before), too_few(tasks, own))
         student_id = seal(making, pack.name)
         write_card(pack, load_student(making))
         folder = _named(making, student_id)
@@ -433,7 +438,7 @@ def too_few(tasks: Sequence[Task], train: Sequence[Example]) -> dict[str, int]:
     return {f"{task.name}/{label}": seen[task.name, label] for task in tasks for label in task.labels if seen[task.name, label] < FEW}
 
 
-def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float, few: Mapping[str, int]) -> None:
+def _write_training(folder: Path, fitted: Fitted, read: Examples, energy: Mapping[str, Any], few: Mapping[str, int]) -> None:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for name, examples in (("train", read.train), ("dev", read.dev)):
         for source, n in Counter(e.source for e in examples).items():
@@ -446,7 +451,8 @@ def _write_training(folder: Path, fitted: Fitted, read: Examples, seconds: float
         "examples": counts,
         "reviewed": {"examples": len(read.reviewed), "times": read.times if read.reviewed else 0},
         "too_few": dict(few),
-        "seconds": round(seconds, 1),
+        "seconds": round(float(energy["duration"]), 1),
+        "energy": energy,
         "torch": torch.__version__,
     }
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

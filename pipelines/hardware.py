@@ -16,6 +16,11 @@ def training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def accelerators(device: torch.device) -> tuple[str, ...]:
+    """The UUIDs of the NVIDIA accelerators that a device is, as NVML names them; none of a CPU."""
+    return (f"GPU-{torch.cuda.get_device_properties(device).uuid}",) if device.type == "cuda" else ()
+
+
 def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
     """bf16 products where the device has them: twice as fast; emulated they would be slower than fp32."""
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -75,7 +75,7 @@ class Predictor:
     """A student ready to read. The same object serves the command line, the workers and evaluation.
 
     With `ahead` the encoder reads the next documents, on threads of its own, while this one answers those before and another
-    tokenises those after. `cache` answers a text that was read before.
+    tokenises those after. `cache` answers a text that was read before. `engine_name` is the arithmetic of the encoder, where that is told.
     """
 
     def __init__(
@@ -91,8 +91,10 @@ class Predictor:
         ahead: bool = False,
         cache: Cache | None = None,
         reference: Reference | None = None,
+        engine_name: str = "",
     ) -> None:
         self.pack = pack
+        self.engine_name = engine_name
         self.cache = cache
         self._ahead = ahead
         self._encoder = encoder
@@ -258,4 +260,5 @@ def make_predictor(pack: Pack, student: Student, *, n_threads: int = 1, engine: 
     reader = make_engine(student.folder, engine, pad_id=encoder.pad_id, n_threads=n_threads)
     hooks = load_hooks(pack, trusted)
     kept = Cache(cache) if cache else None
-    return Predictor(pack, student.heads, encoder, reader, rules, hooks, limits, ahead=n_threads > 1, cache=kept, reference=student.reference)
+    beside = n_threads > 1
+    return Predictor(pack, student.heads, encoder, reader, rules, hooks, limits, ahead=beside, cache=kept, engine_name=engine, reference=student.reference)

@@ -25,6 +25,22 @@ def processor() -> str:
     return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"
 
 
+def model_name() -> str:
+    """Its name alone; "" where it tells none."""
+    return _told().get("model name", "")
+
+
+def threads_of_a_package() -> int | None:
+    """How many threads share one processor package; None where that is not told: a virtual machine sees its own part alone."""
+    siblings = _told().get("siblings", "")
+    return int(siblings) if siblings.isdecimal() and int(siblings) and not is_virtual() else None
+
+
+def is_virtual() -> bool:
+    """Whether this host is a virtual machine."""
+    return "hypervisor" in flags()
+
+
 def flags() -> frozenset[str]:
     """What it can do, in the words of /proc/cpuinfo."""
     return frozenset(_told().get("flags", "").split())

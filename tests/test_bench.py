@@ -13,14 +13,13 @@ from pipelines.encode import TextEncoder
 from pipelines.sources import encoder_folder
 from pipelines.student import load_student
 from suites.errors import UsageError
-from tests.bench import energy
 from tests.bench.documents import BenchDocument, bench_documents, messages, whole_units, window_units
 from tests.bench.latency import measure_latency, percentile
 from tests.bench.merge import merge
 from tests.bench.ours import REFERENCE, Ours, Shape, chosen, make_random, reader, sibling
 from tests.bench.peak import multiply_adds
 from tests.bench.peers import PEERS
-from tests.bench.process import OURS, Round
+from tests.bench.process import OURS
 from tests.bench.speed import Plan, check_peers, measure
 from tests.bench.speed_page import notes, page, table_rows
 from tests.bench.speed_picture import picture
@@ -90,28 +89,6 @@ def test_a_slow_system_is_asked_less_often() -> None:
     assert measure_latency(lambda texts: calls.append(len(texts)), ["a", "b"], 200, seconds=0.0).n == 20
     assert measure_latency(lambda texts: None, ["a"], 200, seconds=60.0).n == 200
     assert set(calls) == {1}
-
-
-def test_energy_is_arithmetic_on_stated_constants() -> None:
-    """Ten processor seconds at the stated watts; a kilowatt hour gives as many grams as the grid's factor."""
-    assert energy.estimated_joules(10.0) == pytest.approx(10 * energy.WATTS_A_CORE)
-    assert energy.grams(3.6e6) == pytest.approx(energy.GRID)
-    assert energy.grams(3.6e6, 56.0) == pytest.approx(56.0)
-
-
-def test_the_processors_counter_is_read(tmp_path: Path) -> None:
-    """Packages are counted, their parts are not, and a counter that began anew is seen; where there is none the estimate stands."""
-    for name in ("intel-rapl:0", "intel-rapl:0:0"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text("5000000\n")
-        (tmp_path / name / "max_energy_range_uj").write_text("9999999\n")
-    (found,) = energy.counters(tmp_path)
-    assert energy.read_counters([found]) == [5_000_000]
-    assert energy.joules_between([found], [5_000_000], [7_500_000]) == pytest.approx(2.5)
-    assert energy.joules_between([found], [9_000_000], [1_000_000]) == pytest.approx(2.0)
-    assert energy.counters(tmp_path / "none") == []
-    assert Round(100, 1.0, 4.0, None, 1.0).energy == energy.estimated_joules(4.0)
-    assert Round(100, 1.0, 4.0, 2.5, 1.0).energy == 2.5
 
 
 def test_multiply_adds_are_those_of_the_products(tmp_path: Path) -> None:

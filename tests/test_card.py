@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,23 @@ def test_the_head_is_yaml_without_scores(toy_pack: Pack, student: Student) -> No
     assert {"stillhouse", "toy"} <= set(head["tags"])
     assert "model-index" not in head
     assert "## Intended use" in card(student) and ".png" not in card(student)
+
+
+def test_the_head_tells_what_the_training_emitted(toy_pack: Pack, student: Student) -> None:
+    """In the hub's form and in grams, of what training.json holds; hub's library keeps it, and a student from before that was measured has none."""
+    file = student.folder / "training.json"
+    training = json.loads(file.read_text(encoding="utf-8"))
+    energy = training["energy"]
+    assert energy["cpu_seconds"] > 0 and energy["energy_consumed"] > 0 and energy["duration"] == pytest.approx(training["seconds"], abs=0.06)
+    write_card(toy_pack, student)
+    emitted = front(student)["co2_eq_emissions"]
+    assert emitted["emissions"] == pytest.approx(energy["emissions"] * 1000, rel=0.01)
+    assert (emitted["training_type"], emitted["geographical_location"]) == ("fine-tuning", "the world's average")
+    assert energy["method"] in emitted["source"] and emitted["hardware_used"] == energy["cpu_model"]
+    assert ModelCard.load(student.folder / "README.md").data.to_dict()["co2_eq_emissions"] == emitted
+    file.write_text(json.dumps({name: value for name, value in training.items() if name != "energy"}), encoding="utf-8")
+    write_card(toy_pack, student)
+    assert "co2_eq_emissions" not in front(student)
 
 
 def test_the_model_index_holds_every_figure(toy_pack: Pack, student: Student) -> None:

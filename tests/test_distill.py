@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
@@ -234,7 +235,7 @@ def test_two_at_once_are_one(toy_pack: Pack, tiny_masked: Path, triple: Path, tm
     assert steps == list(range(1, read_distillation(first).steps + 1))
 
 
-def test_the_seconds_are_those_of_all_processes(toy_pack: Pack, tiny_masked: Path, tmp_path: Path) -> None:
+def test_seconds_and_energy_are_those_of_all_processes(toy_pack: Pack, tiny_masked: Path, tmp_path: Path) -> None:
     """What an interrupted run took up to its checkpoint counts too."""
 
     def slow(what: str, done: int, total: int) -> None:
@@ -245,7 +246,12 @@ def test_the_seconds_are_those_of_all_processes(toy_pack: Pack, tiny_masked: Pat
         distill(toy_pack, tmp_path, options(tiny_masked), slow)
     started = time.monotonic()
     folder = distill(toy_pack, tmp_path, options(tiny_masked))
-    assert 0.5 < read_distillation(folder).seconds < 0.5 + time.monotonic() - started + 5
+    record = read_distillation(folder)
+    assert 0.5 < record.seconds < 0.5 + time.monotonic() - started + 5
+    assert record.energy is not None and record.energy["duration"] == pytest.approx(record.seconds, abs=0.06)
+    assert record.energy["cpu_energy"] > 0 and record.energy["emissions"] == pytest.approx(record.energy["energy_consumed"] * 0.475)
+    emitted = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])["co2_eq_emissions"]
+    assert emitted["training_type"] == "pre-training" and emitted["emissions"] == pytest.approx(record.energy["emissions"] * 1000, rel=0.01)
 
 
 def test_a_finished_run_is_not_repeated(toy_pack: Pack, tiny_masked: Path, triple: Path) -> None:

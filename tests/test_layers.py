@@ -30,6 +30,7 @@ INFERENCE = (
     *("rule_matcher", "rule_walk", "rule_words"),
     *("view", "rule_regex", "context", "panel", "shares", "joined", "following", "pairs", "policy"),
     *("student", "compress", "gate", "release", "sources", "progress", "skeleton", "signals"),
+    *("energy", "powercap", "watts", "nvml", "carbon"),
 )
 
 

@@ -294,6 +294,16 @@ def test_the_walk_sees_what_is_unsafe(code: str) -> None:
     assert unsafe(ast.parse(code))
 
 
+def test_of_codecarbon_tables_alone_are_read() -> None:
+    """No module imports codecarbon, whose code reaches for the network and reports usage: a process that has reckoned energy holds none of it."""
+    for path in OURS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in named if name.split(".")[0] == "codecarbon"], path
+    code = "import sys; from pipelines.energy import Meter, Rates; m = Meter(Rates('DEU')); m.told(m.total()); print([n for n in sys.modules if 'carbon' in n])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout.strip() == "['pipelines.carbon']"
+
+
 # --- dependencies
 
 LOCKS = sorted(ROOT.glob("requirements*.lock"))

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Text, bindparam, insert, select, text
 
 from suites.errors import StoreError, UsageError
-from workers.store import Store, writable
+from workers.store import Store, writing
 from workers.tables import audit, now_s
 
 ACTIONS = (
     *("migrate", "roles", "submit", "cancel", "pause", "resume", "retry", "purge", "erase", "keys"),
-    *("release", "rollback", "retire", "diff", "export", "deliver"),
+    *("release", "rollback", "retire", "diff", "energy", "export", "deliver"),
     *("view", "review"),
 )
 # what the first row has in place of the hash before it
@@ -79,8 +79,7 @@ def record(connection: Connection, action: str, subject: str, detail: Mapping[st
 
 def record_alone(store: Store, action: str, subject: str, detail: Mapping[str, int | str] = {}) -> None:
     """Records an act that is no transaction of its own in the store, such as an export, before it is done. Raises StoreError."""
-    with store.begin() as connection:
-        writable(connection)
+    with writing(store) as connection:
         record(connection, action, subject, detail)
 
 

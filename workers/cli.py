@@ -38,6 +38,7 @@ VERBS = {
     "worker": "run worker processes",
     "submit": "store documents and queue them for reading",
     "status": "show jobs: how far, how many, what failed",
+    "energy": "show what jobs and runs took, beside the same job on the teacher",
     "failures": "show documents and rows that could not be read, and why",
     "retry": "read a job's failed documents again",
     "pause": "set a job's documents aside",

@@ -1,4 +1,4 @@
-"""What is written of a part beside its findings, in the same transaction: each document's row, and counts by day."""
+"""What is written of a part beside its findings, in the same transaction: each document's row, counts by day, and the energy that it took."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from workers.tallies import add_tallies
 
 if TYPE_CHECKING:
     from pipelines.predict import Reading
+    from workers.energy import JobMeter
     from workers.queue import Claim, Claims
 
 # processes of one number share rows of `tallies`, and wait for each other's commits
@@ -27,8 +28,9 @@ SLOTS = 64
 class Derived:
     """Of one pack, in this process."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, meter: JobMeter | None = None) -> None:
         self._pack = pack
+        self._meter = meter
         self._columns = tuple(rows_table(pack).columns)
         self._slot = os.getpid() % SLOTS
 
@@ -42,3 +44,8 @@ class Derived:
             for (measure, bucket), n in tally(self._pack, r.findings, r.seen, len(c.text)).items():
                 counts[day, measure, bucket] += n
         add_tallies(connection, claims.student_id, self._slot, counts)
+
+    def count(self, connection: Connection, claims: Claims, done: Sequence[tuple[Claim, Reading]], n_documents: int) -> None:
+        """Adds what the part took to the job's row of this process."""
+        if self._meter is not None:
+            self._meter.add(connection, claims, done, n_documents)

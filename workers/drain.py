@@ -5,8 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +17,9 @@ from suites.discover import Pack
 from suites.errors import RunError, StillhouseError, StoreError
 from suites.types import Document
 from workers.derived import Derived
+from workers.energy import JobMeter
 from workers.keys import Body, Keys, Unopened
+from workers.owner import owner_name
 from workers.queue import Claim, Claims, claim, drop, explain, finish, give_back, renew, settle
 from workers.rows import require_fresh
 from workers.settings import Settings
@@ -59,11 +59,6 @@ class Drained:
     exhausted: bool = False
 
 
-def owner_name() -> str:
-    """Names this process in the work table."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}"
-
-
 def drain(
     store: Store,
     settings: Settings,
@@ -96,12 +91,14 @@ class _Drain:
         self._turns = Turns()
         self._failing: _Failing | None = None
         self._derived: dict[str, Derived] = {}
+        self._meter = JobMeter(settings, owner_name())
 
     def run(self) -> Drained:
         claims = self._next()
         while claims is not None:
             try:
                 readings = self._get(claims.pack, claims.student_id)
+                self._meter.reads_with(readings)
                 derived = self._derived_of(readings.pack)
                 opened = self._opened(claims, derived)
             except StoreError:
@@ -127,6 +124,7 @@ class _Drain:
     def _next(self) -> Claims | None:
         if self._is_over():
             return None
+        self._meter.begin()
         with self._store.begin() as connection:
             return self._claim(connection)
 
@@ -148,7 +146,7 @@ class _Drain:
         if pack.name not in self._derived:
             with self._store.reading() as connection:
                 require_fresh(connection, pack)
-            self._derived[pack.name] = Derived(pack)
+            self._derived[pack.name] = Derived(pack, self._meter)
         return self._derived[pack.name]
 
     def _opened(self, claims: Claims, derived: Derived) -> Claims:

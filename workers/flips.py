@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, zip_longest
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, union
+from sqlalchemy import ColumnElement, Connection, func, select, union
 
 from pipelines.predict import Predictor, Reading
 from pipelines.progress import OnProgress, silent
@@ -171,14 +171,28 @@ def stored_documents(store: Store, pack: Pack, job_id: int | None, limit: int, k
             rows = connection.execute(query.limit(min(CHUNK, limit))).all()
             fit = max(1, bisect_right(list(accumulate(row.n_chars for row in rows)), CLAIM_CHARS))
             numbers = [row.id for row in rows[:fit]]
-            bodies = select(documents.c.id, documents.c.key, texts.c.text, texts.c.key_id).join(texts).where(documents.c.id.in_(numbers))
-            found = connection.execute(bodies.order_by(documents.c.id.desc())).all()
-            opened = (keys or Keys()).opened(connection, [Body(row.id, row.text, row.key_id) for row in found])
-            chunk = [(row.id, row.key, opened[row.id]) for row in found]
+            chunk = opened_documents(connection, numbers, keys)
         if not chunk:
             return
         yield chunk
         before, limit = numbers[-1], limit - len(numbers)
+
+
+def spread_numbers(store: Store, pack: Pack, job_id: int, n: int) -> list[int]:
+    """The numbers of about `n` of a job's documents that lie in the store with their text, from its first to its last at equal distances."""
+    every = max(1, count_documents(store, pack, job_id) // n)
+    counted = select(documents.c.id, (func.row_number().over(order_by=documents.c.id) - 1).label("place")).join(texts).where(_chosen(pack, job_id)).subquery()
+    query = select(counted.c.id).where(counted.c.place % every == 0).order_by(counted.c.id).limit(n)
+    with store.reading() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def opened_documents(connection: Connection, numbers: Sequence[int], keys: Keys | None = None) -> list[tuple[int, str, str | Unopened]]:
+    """These documents, the newest first: each its number, its id as submitted and its text, or why it does not open."""
+    bodies = select(documents.c.id, documents.c.key, texts.c.text, texts.c.key_id).join(texts).where(documents.c.id.in_(numbers))
+    found = connection.execute(bodies.order_by(documents.c.id.desc())).all()
+    opened = (keys or Keys()).opened(connection, [Body(row.id, row.text, row.key_id) for row in found])
+    return [(row.id, row.key, opened[row.id]) for row in found]
 
 
 def _chosen(pack: Pack, job_id: int | None) -> ColumnElement[bool]:

@@ -154,8 +154,10 @@ def finish(connection: Connection, claims: Claims, done: Sequence[tuple[Claim, R
         )
     connection.execute(NO_MESSAGE, {"job": job})
     refused = len(done) - len(ours)
-    if refused:
-        refused -= _written(connection, student, [c for c, _ in done if c.work_id not in ended_at])
+    written = _written(connection, student, [c for c, _ in done if c.work_id not in ended_at]) if refused else 0
+    refused -= written
+    if not written:  # what was written by a commit whose answer was lost was counted by it
+        derived.count(connection, claims, done, len(ours))
     if refused:
         connection.execute(update(jobs).where(jobs.c.id == job).values(n_refused=jobs.c.n_refused + refused))
     return refused

@@ -104,6 +104,23 @@ class ScoreSettings(_Section):
     token: SecretStr = SecretStr("")
 
 
+class EnergySettings(_Section):
+    country_iso_code: str = ""
+    watts_per_core: float = Field(default=0.0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _country_is_known(self) -> EnergySettings:
+        """Else its grid would be looked for when a worker has read its first documents."""
+        if self.country_iso_code:
+            from pipelines.carbon import grams_per_kwh
+
+            try:
+                grams_per_kwh(self.country_iso_code)
+            except SettingsError as error:
+                raise ValueError(f"country_iso_code: {error.message.rstrip('.')}") from None
+        return self
+
+
 class RuntimeSettings(_Section):
     folder: Path = Path("var")
     offline: bool = True
@@ -123,6 +140,7 @@ class Settings(_Section):
     inference: InferenceSettings = InferenceSettings()
     privacy: PrivacySettings = PrivacySettings()
     score: ScoreSettings = ScoreSettings()
+    energy: EnergySettings = EnergySettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")

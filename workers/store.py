@@ -107,6 +107,14 @@ class Store:
 
 
 @contextmanager
+def writing(store: Store) -> Iterator[Connection]:
+    """One transaction that writes, also in sessions that only read by default, as reviewers' do. Raises StoreError."""
+    with store.begin() as connection:
+        writable(connection)
+        yield connection
+
+
+@contextmanager
 def _translated() -> Iterator[None]:
     """Database errors as StoreError: the drivers' own messages quote rows, and rows hold text."""
     try:

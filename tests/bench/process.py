@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.energy import JOULES_A_KWH, Meter
 from suites.errors import RunError
-from tests.bench.energy import counters, estimated_joules, joules_between, read_counters
 from tests.bench.latency import Latency, measure_latency
 from tests.bench.peers import PEERS, Batch, Loaded
 from tests.bench.unit import Unit
@@ -34,21 +34,18 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round of a system came to. `joules` are the processor's own count, or None; `peak_mb` is the memory's highest mark in it."""
+    """What one round of a system came to. `joules` are the processor's, known by `method`; `peak_mb` is the memory's highest mark in it."""
 
     n_tokens: int
     seconds: float
     cpu_seconds: float
-    joules: float | None
+    joules: float
+    method: str
     peak_mb: float
 
     @property
     def tokens_per_s(self) -> float:
         return self.n_tokens / self.seconds
-
-    @property
-    def energy(self) -> float:
-        return estimated_joules(self.cpu_seconds) if self.joules is None else self.joules
 
 
 class Running:
@@ -163,18 +160,18 @@ def _load(name: str, model: Path | Ours, n_threads: int) -> Loaded:
     return lambda batch: read
 
 
-def _round(loaded: Loaded, batch: Batch, units: Sequence[Unit], seconds: float) -> tuple[int, float, float, float | None, float]:
-    read, n_tokens, found = loaded(batch), 0, counters()
+def _round(loaded: Loaded, batch: Batch, units: Sequence[Unit], seconds: float) -> tuple[int, float, float, float, str, float]:
+    read, n_tokens, meter = loaded(batch), 0, Meter()
     reset_peak()
-    energy, cpu, started = read_counters(found), time.process_time(), time.perf_counter()
+    before, started = meter.total(), time.perf_counter()
     for unit in cycle(units):
         read(unit.texts)
         n_tokens += unit.n_tokens
         if time.perf_counter() - started >= seconds:
             break
     taken = time.perf_counter() - started
-    joules = joules_between(found, energy, read_counters(found)) if found else None
-    return n_tokens, taken, time.process_time() - cpu, joules, peak_mb()
+    spent = meter.total() - before
+    return n_tokens, taken, spent.cpu_seconds, spent.cpu_energy * JOULES_A_KWH, meter.method, peak_mb()
 
 
 def _latency(name: str, model: Path | Ours, texts: Sequence[str], batch: Batch, n: int, seconds: float) -> tuple[float, float, float, int]:

@@ -20,14 +20,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pipelines.carbon import WORLD_NAME, grams_per_kwh, source
 from pipelines.encode import TextEncoder, windows
+from pipelines.energy import JOULES_A_KWH
 from pipelines.files import write_whole
 from pipelines.progress import OnProgress, silent
 from pipelines.sources import encoder_folder
 from pipelines.speed import machine
+from pipelines.watts import watts_of_a_core
 from suites.errors import RunError, UsageError, unknown
 from tests.bench.documents import BenchDocument, bench_documents, messages, whole_units, window_units
-from tests.bench.energy import GRID, GRID_SOURCE, WATTS_A_CORE, WATTS_SOURCE, grams
 from tests.bench.latency import Latency
 from tests.bench.memory import worker_memory
 from tests.bench.merge import SCHEMA, merge
@@ -70,7 +72,7 @@ class Plan:
     n_documents: int = 640
     peers: tuple[str, ...] = tuple(p.name for p in PEERS.values() if p.by_default)
     batches: tuple[Batch, ...] = (NAIVE, USUAL, None)
-    grid: float = GRID
+    grid: float = field(default_factory=grams_per_kwh)
     data_root: Path | None = None
     shape: Shape = field(default_factory=Shape)
 
@@ -132,12 +134,18 @@ def measure(plan: Plan, ours: Ours | None, on_progress: OnProgress = silent) -> 
         "documents": _described(documents, plan.data_root),
         "student": {"id": ours.id, "pack": ours.pack, "random_weights": ours.random, "engine": ours.engine},
         "peak_multiply_adds_per_s": of_cores,
-        "energy": {"grid_g_per_kwh": plan.grid, "grid_source": GRID_SOURCE if plan.grid == GRID else "given", "watts_a_core": WATTS_A_CORE}
-        | {"watts_source": WATTS_SOURCE},
+        "energy": _energy_rates(plan.grid),
         **_figures(systems, scaling | memory),
         "systems": systems,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _energy_rates(grid: float) -> dict[str, Any]:
+    """What energy is reckoned with where no counter can be read, and what a kilowatt hour emits."""
+    watts = watts_of_a_core()
+    grid_source = f"{source()}, {WORLD_NAME}" if grid == grams_per_kwh() else "given"
+    return {"grid_g_per_kwh": grid, "grid_source": grid_source, "watts_a_core": watts.value, "watts_source": watts.source}
 
 
 def check_peers(names: Sequence[str]) -> None:
@@ -312,7 +320,7 @@ class _Rows:
     def _row(self, way: Way) -> dict[str, Any]:
         facts = self._facts[way.name]
         speeds = [r.tokens_per_s for r in way.rounds]
-        joules = median(r.energy / r.n_tokens for r in way.rounds) * self.per_document * 1000
+        joules = median(r.joules / r.n_tokens for r in way.rounds) * self.per_document * 1000
         row = {
             "system": way.name,
             "title": self.title(way.name),
@@ -327,8 +335,8 @@ class _Rows:
             "int8_peak_share": self._share(way.name, median(speeds)),
             "peak_mb": round(max(facts["start_mb"], *(r.peak_mb for r in way.rounds)), 1),
             "joules_per_1000": round(joules, 1),
-            "gco2e_per_1000": round(grams(joules, self.plan.grid), 3),
-            "energy_is": "estimate" if any(r.joules is None for r in way.rounds) else "measured",
+            "gco2e_per_1000": round(joules / JOULES_A_KWH * self.plan.grid, 3),
+            "energy_is": "estimate" if any(r.method == "estimate" for r in way.rounds) else "measured",
         }
         # a batch size changes neither the start nor one message's latency: they stand in a system's first row
         return row if self._by_name[way.name] else row | {"cold_start_s": facts["cold_start_s"]}

@@ -44,6 +44,8 @@ def test_the_environment_overrides_the_file() -> None:
         ('[broker]\nurl = "kafka://x"', {}, "url is neither embedded, none, nor of one of these"),
         ("", {"STILLHOUSE_WORKER__CHUNK": "many"}, "worker.chunk"),
         ("", {"STILLHOUSE_WORKR__CHUNK": "1"}, "workr: .*Did you mean 'worker'"),
+        ('[energy]\ncountry_iso_code = "DE"', {}, "energy: .*country_iso_code: no grid of 'DE' is known.*three capital letters"),
+        ("", {"STILLHOUSE_ENERGY__WATTS_PER_CORE": "-1"}, "energy.watts_per_core"),
     ],
 )
 def test_a_bad_setting_is_named(tmp_path: Path, text: str, environ: dict[str, str], named: str) -> None:

@@ -98,9 +98,12 @@ def _finetune(settings: Settings, pack: Pack, epochs: int, *, quiet: bool) -> No
     from pipelines.finetune import FinetuneOptions, finetune
     from pipelines.predict import make_predictor
     from pipelines.release import release
+    from workers.energy import measured
 
-    with progress_bar(quiet=quiet) as on_progress:
-        student = finetune(pack, settings.students_folder, FinetuneOptions(epochs=epochs), partial(_named, on_progress, pack.name))
+    with measured(settings, "finetune", pack.name) as taken, progress_bar(quiet=quiet) as on_progress:
+        chosen = FinetuneOptions(epochs=epochs, meter=taken.meter)
+        student = finetune(pack, settings.students_folder, chosen, partial(_named, on_progress, pack.name))
+        taken.student_id = student.id
     engine = compressed_engines(student.folder)[0]
     full, compressed = (make_predictor(pack, student, n_threads=settings.n_processes, engine=name) for name in ("f32", engine))
     evaluation = evaluate(full, student.id, compressed=(compressed, engine))

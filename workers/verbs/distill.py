@@ -15,6 +15,7 @@ example: python manage.py distill clinical --data-root ../data
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> object:
     from pipelines.distill import DistillOptions, distill, read_distillation
+    from workers.energy import measured
 
     pack = find_pack(options.pack, settings.pack_folders)
     chosen = DistillOptions(
@@ -64,8 +66,9 @@ def run(options: Namespace, settings: Settings) -> object:
         seed=options.seed,
         offline=settings.runtime.offline,
     )
-    with progress_bar(quiet=options.json) as on_progress:
-        folder = distill(pack, settings.students_folder, chosen, on_progress)
+    with measured(settings, "distill", pack.name) as taken, progress_bar(quiet=options.json) as on_progress:
+        folder = distill(pack, settings.students_folder, replace(chosen, meter=taken.meter), on_progress)
+        taken.student_id = folder.name
     record = read_distillation(folder)
     share = 1 - record.parameters / record.teacher_parameters
     words(f"{folder.name}: {record.parameters:,} parameters, {share:.0%} fewer than the teacher's; {record.steps} steps in {record.seconds:.0f} s.")

@@ -45,6 +45,7 @@ def run(options: Namespace, settings: Settings) -> object:
     from pipelines.gate import gate_problems
     from pipelines.release import student_folder
     from pipelines.student import load_student
+    from workers.energy import measured
 
     pack = find_pack(options.pack, settings.pack_folders)
     student = load_student(student_folder(settings.students_folder, pack.name, options.student))
@@ -57,8 +58,8 @@ def run(options: Namespace, settings: Settings) -> object:
         n_threads=settings.n_processes,
         trusted=settings.packs.trust_hooks,
     )
-    with progress_bar(quiet=options.json) as on_progress:
-        evaluation = compare(pack, student, settings.students_folder, chosen, on_progress)
+    with measured(settings, "evaluate", pack.name, student.id) as taken, progress_bar(quiet=options.json) as on_progress:
+        evaluation = compare(pack, student, settings.students_folder, chosen, taken.meter.watched(on_progress))
     problems = gate_problems(pack, evaluation)
     if not options.json:
         table(list(_rows(evaluation)), title=f"{student.id} on {options.split}")

@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ def _reviewed(options: Namespace, settings: Settings, pack: Pack) -> tuple[Examp
 
 def run(options: Namespace, settings: Settings) -> object:
     from pipelines.finetune import FinetuneOptions, finetune
+    from workers.energy import measured
 
     pack = find_pack(options.pack, settings.pack_folders)
     if options.text and not options.teacher:
@@ -115,8 +117,9 @@ def run(options: Namespace, settings: Settings) -> object:
             unlabelled=unlabelled,
             reviewed=reviewed,
         )
-        with progress_bar(quiet=options.json) as on_progress:
-            student = finetune(pack, settings.students_folder, chosen, on_progress)
+        with measured(settings, "finetune", pack.name) as taken, progress_bar(quiet=options.json) as on_progress:
+            student = finetune(pack, settings.students_folder, replace(chosen, meter=taken.meter), on_progress)
+            taken.student_id = student.id
         training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
         words(f"{student.id}: {training['seconds']} s, dev score {training['dev_score']:.3f}.")
         _warn(training["too_few"], pack.name)

@@ -42,13 +42,14 @@ def run(options: Namespace, settings: Settings) -> object:
     from pipelines.release import release, student_folder
     from pipelines.student import load_student
     from workers.audit import note
+    from workers.energy import measured
     from workers.students import engine_of, engine_words
 
     pack = find_pack(options.pack, settings.pack_folders)
     student = load_student(student_folder(settings.students_folder, pack.name, options.student))
     state: Literal["primary", "experimental"] = "experimental" if options.experimental else "primary"
-    with progress_bar(quiet=options.json) as on_progress:
-        evaluation = _evaluated(pack, student, options, settings, on_progress)
+    with measured(settings, "release", pack.name, student.id) as taken, progress_bar(quiet=options.json) as on_progress:
+        evaluation = _evaluated(pack, student, options, settings, taken.meter.watched(on_progress))
     kept = recorded(student)
     # `evaluate` writes more: it is not undone
     if kept is None or not (evaluation.scores.keys() <= kept.scores.keys() and evaluation.systems.keys() <= kept.systems.keys()):
