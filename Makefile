@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults fuzz datasette docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults two-hosts fuzz datasette docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -101,6 +101,11 @@ faults: setup-dev ## hundreds of faults on real processes and both stores, docs/
 		PATH=$$PATH:/usr/sbin command -v $$server-server >/dev/null || { echo "installing Debian's $$server-server"; apt-get install -y --no-install-recommends $$server-server >/dev/null || echo "without it: its parts are left out"; }; \
 	done
 	@$(BIN)/python -m tests.faults.run
+
+two-hosts: setup-dev ## two hosts of workers in network namespaces, one cut off in the middle (two minutes; root; takes iproute2 and Redis from Debian's packages)
+	@command -v ip >/dev/null || apt-get install -y --no-install-recommends iproute2 >/dev/null
+	@command -v redis-server >/dev/null || apt-get install -y --no-install-recommends redis-server >/dev/null || echo "without Redis: Valkey from the wheel"
+	@$(BIN)/python -m tests.faults.two_hosts
 
 fuzz: setup-dev ## readers, archives, rules and settings fuzzed (MINUTES=8)
 	@$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),8)

@@ -15,8 +15,8 @@ from types import FrameType
 from suites.errors import BrokerError, RunError
 from workers.broker import EmbeddedBroker, is_embedded
 from workers.hardening import end_with_parent
+from workers.logs import notice
 from workers.settings import PREFIX, Settings
-from workers.show import words
 
 MANAGE = Path(__file__).parent.parent / "manage.py"
 # a worker finishes what it has in hand: one drain and one claim
@@ -50,7 +50,7 @@ class Fleet:
             raise RunError(f"The worker ended with exit code {self.worker.returncode}; its reason stands above.")
         # one that has run may end at once as long as the database restarts
         self._wait_s = 0.0 if ran_s > SHORT_S else min(LONGEST_WAIT_S, 2 * self._wait_s + 1)
-        words(f"The worker had ended with exit code {self.worker.returncode} and is started again in {self._wait_s:g} s.")
+        notice(f"The worker had ended with exit code {self.worker.returncode} and is started again in {self._wait_s:g} s.")
         time.sleep(self._wait_s)
         kill_session(self.worker)
         self._start()
@@ -58,9 +58,9 @@ class Fleet:
     def _check_broker(self) -> None:
         try:
             if self._broker is not None and self._broker.ensure():
-                words("The broker had died and was started again.")
+                notice("The broker had died and was started again.")
         except BrokerError as error:  # tried again at the next check: the workers ask the store meanwhile
-            words(error.message)
+            notice(error.message)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def stop_worker(worker: subprocess.Popen[bytes]) -> None:
             except subprocess.TimeoutExpired:
                 continue
             except KeyboardInterrupt:
-                words("Stopping at once: documents in hand are read again later.")
+                notice("Stopping at once: documents in hand are read again later.")
                 break
     kill_session(worker)
     worker.wait()

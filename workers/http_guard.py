@@ -48,7 +48,7 @@ class Guard:
         except TimeoutError:
             await _answer(send, 408, "too_slow", f"The request's body did not come within {BODY_S:.0f} s. Send it again.")
         except Exception as error:  # its message may quote a text
-            _log.error("a request failed: %s", type(error).__name__)
+            _log.error("a request failed", extra={"error": type(error).__name__})
             if not begun:
                 await _answer(send, 500, "error", "The request could not be answered; the server's log has the kind of error.")
 

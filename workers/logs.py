@@ -29,3 +29,11 @@ def log_to_stderr(level: int = logging.WARNING) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def notice(line: str) -> None:
+    """What a long-running command tells beside its log: on a terminal a line for people, elsewhere, as under systemd, an object as the log's."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr, flush=True)
+    else:
+        print(JsonFormatter().format(logging.LogRecord("workers", logging.INFO, "", 0, line, (), None)), file=sys.stderr, flush=True)

@@ -121,6 +121,10 @@ class EnergySettings(_Section):
         return self
 
 
+class MetricsSettings(_Section):
+    token: SecretStr = SecretStr("")
+
+
 class RuntimeSettings(_Section):
     folder: Path = Path("var")
     offline: bool = True
@@ -141,6 +145,7 @@ class Settings(_Section):
     privacy: PrivacySettings = PrivacySettings()
     score: ScoreSettings = ScoreSettings()
     energy: EnergySettings = EnergySettings()
+    metrics: MetricsSettings = MetricsSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")

@@ -98,5 +98,5 @@ async def test_a_fault_inside_is_told_by_its_kind(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.DEBUG):
         client = Client(LENGTH)
         assert await client.answered(Guard(failing)) == (500, "error")
-    assert "OSError" in caplog.text
+    assert [record.error for record in caplog.records if record.levelno == logging.ERROR] == ["OSError"]  # type: ignore[attr-defined]
     assert "John Smith" not in caplog.text + str(client.sent)

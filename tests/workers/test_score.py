@@ -20,10 +20,10 @@ from sqlalchemy import text
 from suites.discover import Pack
 from workers.fleet import fleet
 from workers.http import app
+from workers.listen import listening
 from workers.score import Scorer
 from workers.settings import Settings
 from workers.store import Store
-from workers.verbs import serve
 
 from .conftest import ROOT, manage, manage_json, write_documents
 from .test_journey import predicted_findings
@@ -196,8 +196,8 @@ def test_a_port_that_is_none_is_refused(home: Settings, port: str) -> None:
 
 def test_answers_do_not_wait_for_the_network() -> None:
     """Connections are taken without Nagle's algorithm: with it each answer takes 40 ms more."""
-    with serve._listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
-        taken, _ = listening.accept()
+    with listening("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()):
+        taken, _ = server.accept()
         with taken:
             assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

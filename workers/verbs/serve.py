@@ -10,24 +10,17 @@ example: python manage.py serve finance
 
 from __future__ import annotations
 
-import socket
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 
-from suites.errors import RunError, UsageError
+from suites.errors import UsageError
+from workers.listen import in_url, listening, port
+from workers.logs import log_to_stderr, notice
 from workers.settings import Settings
-from workers.show import words
 from workers.threads import one_thread_each
 
 # more at once are answered with 503: each may hold a body in memory
 CONNECTIONS = 100
-
-
-def port(written: str) -> int:
-    """A port of TCP."""
-    if not written.isdecimal() or not 0 < int(written) < 1 << 16:
-        raise ArgumentTypeError(f"{written!r} is no port. Expected 1 to 65535")
-    return int(written)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,29 +39,15 @@ def run(options: Namespace, settings: Settings) -> object:
     token = settings.score.token.get_secret_value()
     if not token and options.host not in ("127.0.0.1", "::1", "localhost"):
         raise UsageError(f"--host {options.host} can be reached from elsewhere: set a token, STILLHOUSE_SCORE__TOKEN, that requests must bring.", "no_token")
-    # before the students are loaded: who cannot listen need not
-    listening = _listening(options.host, options.port)
+    socket = listening(options.host, options.port)
     scorers = {name: Scorer.of(settings, name) for name in options.pack}
     for name, scorer in scorers.items():
-        words(f"{name}: {scorer.student_id}")
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    words(f"http://{host}:{options.port}/score (see /openapi.json)")
+        notice(f"{name}: {scorer.student_id}")
+    notice(f"http://{in_url(options.host)}:{options.port}/score (see /openapi.json)")
+    log_to_stderr()
     # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
-    config = uvicorn.Config(app(scorers, token), access_log=False, log_level="warning", limit_concurrency=CONNECTIONS)
+    config = uvicorn.Config(app(scorers, token), access_log=False, log_config=None, limit_concurrency=CONNECTIONS)
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+        server.run(sockets=[socket])
     return {"served": list(scorers)}
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises RunError."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.create_server(address[:2], family=family, backlog=2048)
-        # those that are accepted have it of this one; without it an answer waits 40 ms for the client's acknowledgement
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RunError(f"Cannot listen on {host}, port {port}: {why}. Choose another --port, or stop what listens there.", "cannot_listen") from None

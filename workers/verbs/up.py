@@ -11,8 +11,8 @@ import time
 from argparse import ArgumentParser, Namespace
 
 from workers.arguments import positive
+from workers.logs import notice
 from workers.settings import Settings
-from workers.show import words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,13 +29,13 @@ def run(options: Namespace, settings: Settings) -> object:
     require_newest(store)
     store.close()
     if is_embedded(settings) and is_running(settings):
-        words("A broker runs here already, of another `up`: it is used, and these workers come beside those.")
+        notice("A broker runs here already, of another `up`: it is used, and these workers come beside those.")
     try:
         with fleet(settings, options.processes) as running:
-            words(f"Broker and {options.processes or settings.n_processes} worker processes run. Ctrl-C stops them.")
+            notice(f"Broker and {options.processes or settings.n_processes} worker processes run. Ctrl-C stops them.")
             while True:
                 running.check()
                 time.sleep(1.0)
     except KeyboardInterrupt:
-        words("Stopped.")
+        notice("Stopped.")
     return {"stopped": True}
