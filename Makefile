@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench setup-peers demo test check lint types format measure results-distillation results-speed results-int8 results-packs faults two-hosts fuzz datasette docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo chromium test check lint types format measure results-distillation results-speed results-int8 results-packs screenshots faults two-hosts fuzz datasette docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -62,8 +62,19 @@ datasette: setup-dev .venv-datasette/setup.done ## our metadata tried with a rea
 demo: setup ## the whole story on this machine
 	@$(BIN)/python manage.py demo
 
+# where it cannot be installed all other tests run all the same; those in a browser fail and say so
+$(VENV)/chromium.done: $(VENV)/dev.done
+	@if ! { command -v chromium && command -v chromedriver; } >/dev/null; then \
+		echo "installing Debian's chromium, for the tests of the console"; \
+		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
+		{ $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } >/dev/null \
+			|| { echo "it could not be installed: the tests of the console that need a browser will fail"; exit 0; }; \
+	fi; touch $@
+
+chromium: $(VENV)/chromium.done ## the browser of the console's tests, from Debian's packages
+
 # two processes: most tests use one core
-test: setup-dev ## all tests, about nine minutes on two cores
+test: setup-dev $(VENV)/chromium.done ## all tests, about nine minutes on two cores
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: setup-dev ## ruff, and the packs' contract
@@ -95,6 +106,9 @@ results-int8: setup-dev ## what int8 loses on each real set, docs/results/int8_q
 
 results-packs: setup-dev setup-peers ## what docs/results/packs.md holds, beside peers (hours; DATA=folder)
 	@$(BIN)/python -m tests.bench.packs.results --data-root $(or $(DATA),../shared/data)
+
+screenshots: setup-dev $(VENV)/chromium.done ## the pictures of docs/console.md (a quarter of an hour at first; goes on with the students of the last run)
+	@$(BIN)/python -m tests.bench.screenshots
 
 faults: setup-dev ## hundreds of faults on real processes and both stores, docs/results/faults.md (an hour; may be stopped and goes on; takes RabbitMQ and Redis from Debian's packages)
 	@for server in rabbitmq redis; do \

@@ -32,6 +32,7 @@ VERBS = {
     "predict": "read a file without a store, results to stdout",
     "score": "read single texts at once, in milliseconds",
     "serve": "answer POST /score over HTTP",
+    "console": "serve jobs, results, documents and charts as web pages",
     "deidentify": "write documents without what tells who they are about",
     "migrate": "bring the store to the newest schema",
     "up": "run the embedded broker and the workers together",

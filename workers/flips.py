@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, zip_longest
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, union
 
-from pipelines.predict import Predictor, Reading
+from pipelines.predict import Predictor
 from pipelines.progress import OnProgress, silent
 from suites.discover import Pack
 from suites.types import Document, Finding, Task
@@ -117,17 +117,17 @@ def flips(
             if unread := [Unread(key, number, student, reading.stage, reading.code) for student, reading in readings_of if reading.failed]:
                 comparison.unread += unread
                 continue
-            for place in _places(key, number, tasks, a, b):
+            for place in places(key, number, tasks, a.findings, b.findings):
                 comparison.labels[place.task][place.labels] += 1
                 if place.is_flip:
                     yield place
 
 
-def _places(key: str, number: int, tasks: Sequence[Task], a: Reading, b: Reading) -> Iterator[Place]:
-    """All places of one document, by task and range."""
+def places(key: str, number: int, tasks: Sequence[Task], a: Iterable[Finding], b: Iterable[Finding]) -> Iterator[Place]:
+    """All places of one document, by task and range, from what students A and B found in it."""
     by_place: dict[tuple[str, int, int, int, int], tuple[list[Finding], list[Finding]]] = defaultdict(lambda: ([], []))
-    for side, reading in enumerate((a, b)):
-        for finding in reading.findings:
+    for side, found in enumerate((a, b)):
+        for finding in found:
             by_place[finding.task, finding.start, finding.end, finding.other_start, finding.other_end][side].append(finding)
     for task in tasks:
         for place in sorted(place for place in by_place if place[0] == task.name):

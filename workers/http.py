@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from suites.types import Document
-from workers.http_guard import Guard
+from workers.http_guard import FAILED, Guard
 from workers.score import Scored, Scorer
 
 MAX_DOCUMENTS = 1_000
@@ -128,7 +128,7 @@ def _unguarded(scorers: Mapping[str, Scorer]) -> FastAPI:
     @made.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
         # the guard logs its kind
-        return JSONResponse({"error": {"code": "error", "message": "The request could not be answered; the server's log has the kind of error."}}, 500)
+        return JSONResponse({"error": {"code": "error", "message": FAILED}}, 500)
 
     @made.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:

@@ -57,22 +57,27 @@ def reading(url: str, limit_s: float | None = QUERY_S) -> Iterator[Connection]:
     PostgreSQL: every transaction of the session is read-only; there the right to read texts is the
     role's matter (docs/operations.md), and `read_only` refuses what it sees of them.
     """
-    store = Store(url)
-    engine = _sqlite_reader(url, limit_s) if store.is_sqlite else _postgresql_reader(store.engine, limit_s)
+    engine = reader(url, limit_s)
     try:
         with engine.connect() as connection:
             yield connection
             connection.rollback()
     except DBAPIError as error:
-        raise _explained(error, limit_s, store.engine) from None
+        raise _explained(error, limit_s, url) from None
     finally:
         engine.dispose()
-        store.close()
+
+
+def reader(url: str, limit_s: float | None) -> Engine:
+    """Connections that may only read, as `reading` says; what one of them is asked between two rollbacks is ended after `limit_s`."""
+    store = Store(url)
+    return _sqlite_reader(url, limit_s) if store.is_sqlite else _postgresql_reader(store.engine, limit_s)
 
 
 def _sqlite_reader(url: str, limit_s: float | None) -> Engine:
     file = make_url(url).database or ""
-    engine = create_engine(f"sqlite:///file:{quote(file)}?mode=ro&uri=true", module=driver, hide_parameters=True)
+    options = {"check_same_thread": False}  # a pool lends a connection to one thread at a time
+    engine = create_engine(f"sqlite:///file:{quote(file)}?mode=ro&uri=true", module=driver, hide_parameters=True, connect_args=options)
     allowed = {driver.SQLITE_SELECT, driver.SQLITE_READ, driver.SQLITE_FUNCTION, driver.SQLITE_RECURSIVE}
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
@@ -83,13 +88,16 @@ def _sqlite_reader(url: str, limit_s: float | None) -> Engine:
         return int(driver.SQLITE_OK)
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _: Any) -> None:
+    def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA query_only=ON")
         connection.set_authorizer(authorize)
-        ends = time.monotonic() + (math.inf if limit_s is None else limit_s)
         # asked every so many steps: ends a query that runs too long, and lets Ctrl-C through
-        connection.set_progress_handler(lambda: int(time.monotonic() > ends), 100_000)
+        connection.set_progress_handler(lambda: int(time.monotonic() > record.info.get("ends", math.inf)), 100_000)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.info["ends"] = time.monotonic() + (math.inf if limit_s is None else limit_s)
 
     return engine
 
@@ -105,7 +113,7 @@ def _postgresql_reader(engine: Engine, limit_s: float | None) -> Engine:
     return engine
 
 
-def _explained(error: DBAPIError, limit_s: float | None, engine: Engine) -> Exception:
+def _explained(error: DBAPIError, limit_s: float | None, url: str) -> Exception:
     """A user's SQL is at fault, so the database's own words help; of other errors only the kind is told."""
     words = str(error.orig).split("\n")[0]
     if type(error.orig).__name__ in ("OperationalError", "DatabaseError") and "unable to open" in words:
@@ -118,22 +126,25 @@ def _explained(error: DBAPIError, limit_s: float | None, engine: Engine) -> Exce
         return UsageError(SEVERAL, "bad_sql")
     if "data-modifying" in words or "prohibited" in words or "not authorized" in words or "read-only" in words or "readonly" in words:
         return UsageError(f"Refused: {words}. `query` only reads, and never the tables {' and '.join(FORBIDDEN)}.", "read_only")
-    near = _nearest(words, engine)
+    near = _nearest(words, url)
     return UsageError(f"SQL: {words}.{near} `query` takes one statement that reads; `python manage.py tables` shows what there is to ask.", "bad_sql")
 
 
-def _nearest(words: str, engine: Engine) -> str:
+def _nearest(words: str, url: str) -> str:
     """The name of a table, view or column that is near to one that the database misses, in words; "" where there is none."""
     missed = _MISSED.search(words)
     if missed is None:
         return ""
+    store = Store(url)  # a reader of SQLite's may not ask for columns
     try:
-        inspector = inspect(engine)
+        inspector = inspect(store.engine)
         tables = [name for name in (*inspector.get_view_names(), *inspector.get_table_names()) if name not in FORBIDDEN]
         is_column = "column" in missed.group()
         names = {column["name"] for table in tables for column in inspector.get_columns(table)} if is_column else tables
     except SQLAlchemyError:  # a view of the operator's own may be broken
         return ""
+    finally:
+        store.close()
     near = difflib.get_close_matches(missed["name"].lower(), set(names) - {missed["name"]}, 1)
     return f" Did you mean {near[0]}?" if near else ""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from suites.errors import SettingsError, unknown
 
@@ -17,6 +18,10 @@ PREFIX = "STILLHOUSE_"
 FILE = Path(__file__).parent.parent / "settings.toml"
 BROKERS = ("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")
 TLS_SCHEMES = ("rediss://", "amqps://")
+# a console's token is a password that nobody types
+TOKEN_CHARS = 16
+# as long as the store's column `reviewer`
+REVIEWER = re.compile(r"[A-Za-z0-9._@-]{1,80}")
 
 
 class _Section(BaseModel):
@@ -104,6 +109,36 @@ class ScoreSettings(_Section):
     token: SecretStr = SecretStr("")
 
 
+class ConsoleSettings(_Section):
+    token: SecretStr = SecretStr("")
+    reviewers: tuple[tuple[str, SecretStr], ...] = ()  # pairs of name and token
+    query_url: str = ""
+
+    @field_validator("reviewers", mode="before")
+    @classmethod
+    def _pairs(cls, given: object) -> object:
+        """From {NAME = TOKEN}, as the file has it, or NAME=TOKEN parts, as the environment has them."""
+        if isinstance(given, Mapping):
+            return tuple(given.items())
+        if isinstance(given, list | tuple):
+            return tuple(part.partition("=")[::2] if isinstance(part, str) else part for part in given)
+        return given
+
+    @model_validator(mode="after")
+    def _tokens_tell_people_apart(self) -> ConsoleSettings:
+        tokens = [token.get_secret_value() for _, token in self.reviewers]
+        tokens += [given] if (given := self.token.get_secret_value()) else []
+        if any(len(token) < TOKEN_CHARS for token in tokens):
+            raise ValueError(f"a token of the console has {TOKEN_CHARS} characters at least")
+        if len(set(tokens)) < len(tokens) or len({name for name, _ in self.reviewers}) < len(self.reviewers):
+            raise ValueError("each reviewer has a name and a token of their own, which is not the analysts' token either")
+        if any(not REVIEWER.fullmatch(name) for name, _ in self.reviewers):
+            raise ValueError("reviewers: a name is up to 80 letters, digits and . _ @ -")
+        if self.query_url and not self.query_url.startswith("postgresql"):
+            raise ValueError("query_url is not postgresql://: a login with fewer rights is a matter of PostgreSQL alone. Leave it out")
+        return self
+
+
 class EnergySettings(_Section):
     country_iso_code: str = ""
     watts_per_core: float = Field(default=0.0, ge=0, le=1000)
@@ -146,6 +181,7 @@ class Settings(_Section):
     score: ScoreSettings = ScoreSettings()
     energy: EnergySettings = EnergySettings()
     metrics: MetricsSettings = MetricsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
@@ -192,6 +228,14 @@ class Settings(_Section):
     def broker_ca_file(self) -> Path | None:
         """The authorities that the broker's certificate may come from; None: those of the system."""
         return self.home / self.broker.ca_file if self.broker.ca_file else None
+
+    @property
+    def query_url(self) -> str:
+        """The URL by which the console reads all but texts: an analyst's login where one is set, else the store's own."""
+        if not self.console.query_url:
+            return self.store_url
+        with_login = StoreSettings(url=self.console.query_url, ca_file=self.store.ca_file)
+        return self.model_copy(update={"store": with_login}).store_url
 
     @property
     def n_processes(self) -> int:

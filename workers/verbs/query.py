@@ -3,6 +3,7 @@
 A statement that takes longer than --seconds, or more memory than a gigabyte, is ended.
 
 example: python manage.py query "select verdict, count(*) from finance_results group by verdict"
+         python manage.py query - < question.sql
          python manage.py tables        what there is to ask
 """
 
@@ -24,7 +25,7 @@ GRACE_S = 2.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("sql", help="one statement that reads")
+    parser.add_argument("sql", help="one statement that reads; - takes it from stdin")
     parser.add_argument("--limit", type=positive, default=1000, help="rows at most (default 1000)")
     parser.add_argument("--seconds", type=positive, default=60, help="time at most (default 60)")
 
@@ -32,11 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, settings: Settings) -> object:
     from workers.query import read_only
 
+    sql = sys.stdin.read() if options.sql == "-" else options.sql
     watchdog = threading.Timer(options.seconds + GRACE_S, _end, [options])
     watchdog.daemon = True
     watchdog.start()
     try:
-        rows, more = read_only(settings.store_url, options.sql, options.limit, limit_s=options.seconds)
+        rows, more = read_only(settings.store_url, sql, options.limit, limit_s=options.seconds)
     finally:
         watchdog.cancel()
     if not options.json:

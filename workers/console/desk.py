@@ -1,0 +1,64 @@
+"""What the pages work with: settings, packs, the store as it may be read, and the store itself for what only reviewers do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from suites.discover import Pack, discover
+from suites.errors import UsageError, unknown
+from workers.console.asking import Asking
+from workers.console.pulse import Pulse
+from workers.console.sql_child import Child
+from workers.console.tokens import Viewer
+from workers.keys import Keys
+from workers.migrate import require_newest
+from workers.settings import Settings
+from workers.store import Store
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Made once, when the console starts; used by all requests."""
+
+    settings: Settings
+    packs: Mapping[str, Pack]
+    store: Store
+    asking: Asking
+    child: Child
+    keys: Keys
+    pulse: Pulse = field(default_factory=Pulse)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Desk:
+        """Raises StoreError where the store is not there, or of another schema."""
+        packs, _ = discover(settings.pack_folders)
+        store = Store(settings.store_url)
+        require_newest(store)
+        return cls(settings, packs, store, Asking(settings.query_url), Child(settings), Keys.of(settings))
+
+    def pack(self, name: str) -> Pack:
+        """Raises UsageError."""
+        if name not in self.packs:
+            raise UsageError(unknown("pack", name, self.packs), "no_pack")
+        return self.packs[name]
+
+    def close(self) -> None:
+        self.asking.close()
+        self.store.close()
+
+
+def desk(request: Request) -> Desk:
+    """The desk of the console that answers this request."""
+    found = request.app.state.desk
+    assert isinstance(found, Desk)
+    return found
+
+
+def viewer(request: Request) -> Viewer:
+    """Who looks; the door has let them in."""
+    found = request.state.viewer
+    assert isinstance(found, Viewer)
+    return found
