@@ -14,7 +14,7 @@ from workers.console.asked import address
 from workers.console.desk import Desk, desk
 from workers.console.listing import Field, Source, asked_of, part
 from workers.console.render import page
-from workers.dictionary import column_types
+from workers.dictionary import described_columns
 from workers.tables import documents
 
 router = APIRouter()
@@ -54,22 +54,21 @@ def _columns(request: Request, source: Source) -> tuple[list[str], dict[str, str
 def source_of(pack: Pack) -> Source:
     """The view, its columns and which of them are facets."""
     name = f"{pack.name}_results"
-    types = column_types(pack, name)
-    view = table(name, *(column(each) for each in types))
-    words = LEADING | {one.name: one.description for one in pack.manifest.column}
+    columns = described_columns(pack, name)
+    view = table(name, *(column(each["name"]) for each in columns))
     shown_as = {one.name: one.show for one in pack.manifest.column}
     fields = {
-        each: Field(
-            each,
-            kind,  # type: ignore[arg-type]
-            view.c[each],
-            words[each],
-            facet=each in LEADING_FACETS or shown_as.get(each) in ("label", "labels"),
-            parts=shown_as.get(each) == "labels",
-            score=shown_as.get(each) == "score",
-            shown=each not in ASIDE,
+        one["name"]: Field(
+            one["name"],
+            one["type"],  # type: ignore[arg-type]
+            view.c[one["name"]],
+            one["description"],
+            facet=one["name"] in LEADING_FACETS or shown_as.get(one["name"]) in ("label", "labels"),
+            parts=shown_as.get(one["name"]) == "labels",
+            score=shown_as.get(one["name"]) == "score",
+            shown=one["name"] not in ASIDE,
         )
-        for each, kind in types.items()
+        for one in columns
     }
     ids = select(documents.c.key).where(documents.c.pack == pack.name)
     hidden = [view.c.document_id.label("number_of_document")]
