@@ -74,7 +74,7 @@ MANIFEST: dict[str, tuple[Callable[[str], str], list[str]]] = {
     ),
     "key like none": (
         swap('show = "label"', 'show = "label"\ncolour = "red"'),
-        ["pack.toml:39: column.0.colour (column 'topic'): unknown key. Expected one of: description, name, only, show, task."],
+        ["pack.toml:39: column.0.colour (column 'topic'): unknown key. Expected one of: description, index, name, only, show, task."],
     ),
     "missing key": (
         swap('question = "Is the sentence glad or sad?"\n', ""),
