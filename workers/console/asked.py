@@ -21,6 +21,16 @@ def whole(request: Request, name: str, default: int, least: int, most: int) -> i
     return int(given)
 
 
+def words(request: Request, name: str, most: int) -> str:
+    """What was typed, up to `most` characters; without NUL, which no database takes."""
+    return plain(request.query_params.get(name, "")).strip()[:most]
+
+
+def plain(given: str) -> str:
+    """A value without NUL."""
+    return given.replace("\x00", "")
+
+
 def number(given: str, name: str) -> float | None:
     """A number; None where nothing was given. Raises UsageError."""
     if not given.strip():

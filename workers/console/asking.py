@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, FromClause, Select, func, literal, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from suites.errors import StoreError
 from workers.query import reader
@@ -33,6 +34,8 @@ class Asking:
         try:
             with self._engine.connect() as connection:
                 yield connection
+        except PoolTimeout:
+            raise StoreError("More pages are asked for than the store is read by at once. Try again.", "busy") from None
         except DBAPIError as error:
             raise _explained(error) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Semaphore
 
 from starlette.requests import Request
 
@@ -18,6 +19,9 @@ from workers.migrate import require_newest
 from workers.settings import Settings
 from workers.store import Store
 
+# a reviewer's login has five connections (workers/roles.py)
+VIEWS_AT_ONCE = 4
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -30,6 +34,7 @@ class Desk:
     child: Child
     keys: Keys
     pulse: Pulse = field(default_factory=Pulse)
+    viewing: Semaphore = field(default_factory=lambda: Semaphore(VIEWS_AT_ONCE))
 
     @classmethod
     def of(cls, settings: Settings) -> Desk:

@@ -17,7 +17,7 @@ from suites.errors import StoreError, UsageError, unknown
 from suites.types import Finding, Task
 from workers.audit import record_alone
 from workers.console.agreement import finding_of
-from workers.console.asked import address, whole
+from workers.console.asked import address, whole, words
 from workers.console.desk import Desk, desk, viewer
 from workers.console.listing import like
 from workers.console.marks import Mark
@@ -99,7 +99,7 @@ class Opened:
 def found(request: Request) -> Response:
     """Documents by part of their id, or the newest ones; one that has exactly this id is shown."""
     at = desk(request)
-    chosen, wanted = request.query_params.get("pack", ""), request.query_params.get("id", "").strip()[:ID_CHARS]
+    chosen, wanted = words(request, "pack", ID_CHARS), words(request, "id", ID_CHARS)
     packs = [at.pack(chosen).name] if chosen else list(at.packs)
     query = select(*KNOWN).where(documents.c.pack.in_(packs))
     with at.asking.reading() as connection:
@@ -194,10 +194,15 @@ def _opened(at: Desk, who: Viewer, request: Request, document: Row[Any]) -> Open
     if who.reviewer is None:
         return Opened(withheld="The text is shown to reviewers.")
     begin = whole(request, "from", 0, 0, max(0, document.n_chars - 1))
-    try:
-        record_alone(at.store, "view", f"document {document.id}", {"reviewer": who.reviewer})
-    except StoreError:
-        return Opened(withheld=NOT_RECORDED)
+    with at.viewing:
+        try:
+            record_alone(at.store, "view", f"document {document.id}", {"reviewer": who.reviewer})
+        except StoreError:
+            return Opened(withheld=NOT_RECORDED)
+        return _read(at, document, begin)
+
+
+def _read(at: Desk, document: Row[Any], begin: int) -> Opened:
     query = select(documents.c.meta, texts.c.text, texts.c.key_id).join(texts, texts.c.document_id == documents.c.id).where(documents.c.id == document.id)
     with at.store.reading() as connection:
         row = connection.execute(query).first()

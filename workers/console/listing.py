@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from starlette.requests import Request
 
 from suites.errors import UsageError, unknown
-from workers.console.asked import address, number, whole
+from workers.console.asked import address, number, plain, whole, words
 from workers.console.asking import count_to
 
 PAGE_ROWS = 50
@@ -165,7 +165,7 @@ def asked_of(request: Request, fields: Mapping[str, Field], *, kept: Mapping[str
         if column not in fields:
             raise UsageError(unknown("column", column[:80], fields), "no_column")
         if what == "is":
-            equal[column] = value
+            equal[column] = plain(value)
         elif what == "no":
             absent.add(column)
         elif fields[column].is_number and (bound := number(value, name)) is not None:
@@ -176,7 +176,7 @@ def asked_of(request: Request, fields: Mapping[str, Field], *, kept: Mapping[str
     return Asked(
         path=request.scope["path"],
         kept=kept,
-        search=request.query_params.get("q", "").strip()[:SEARCH_CHARS],
+        search=words(request, "q", SEARCH_CHARS),
         equal={name: value for name, value in equal.items() if value != ""},
         absent=frozenset(absent),
         least=ranges["min"],

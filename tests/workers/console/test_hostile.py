@@ -97,6 +97,10 @@ def parsed(html: str) -> Page:
 def addresses(numbers: list[int]) -> list[str]:
     """Every kind of page, and the ones whose address itself holds a string."""
     found = [
+        "/results?pack=toy&q=a%00b&is.topic=a%00b",
+        "/findings?pack=toy&is.task=a%00b",
+        "/documents?id=a%00b",
+        "/charts?pack=finance",
         "/jobs",
         "/jobs/1",
         "/jobs/2",

@@ -16,11 +16,10 @@ SHARES = [int(share) / 100 for share in re.findall(r"--share: (\d+)%", CSS)]
 # text on what it stands on: WCAG 2.2, 1.4.3 (AA)
 TEXT = [
     *((ink, sheet) for ink in ("ink", "soft", "copper", "good", "warn", "bad") for sheet in ("paper", "sheet", "raised")),
-    *(("ink", f"tint{i}") for i in range(1, 11)),
+    *((ink, f"tint{i}") for i in range(1, 11) for ink in ("ink", "soft")),
     *((name, f"{name}-sheet") for name in ("good", "warn", "bad")),
     *(("ink", f"{name}-sheet") for name in ("good", "warn", "bad")),
     ("on-copper", "copper"),
-    ("soft", "tint1"),
     ("paper", "ink"),
 ]
 # lines, bars and the edges of fields: 1.4.11
