@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import psutil
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from pipelines.energy import Meter, Rates, Spent
 from pipelines.engines import usable
@@ -21,6 +21,7 @@ from pipelines.student import Student, load_student
 from suites.discover import Pack
 from suites.errors import RunError, UsageError
 from tests.conftest import toy_sample
+from workers import energy as energy_module
 from workers.audit import acts
 from workers.cli import main
 from workers.derived import Derived
@@ -29,7 +30,7 @@ from workers.energy import ADDED, JobMeter, add_job_lap, measured
 from workers.energy_rows import job_rows, on_teacher, process_rows, sample_rows
 from workers.migrate import migrate
 from workers.on_teacher import Way, record_sample
-from workers.queue import Claims, finish, settle
+from workers.queue import Claims, counts, finish, settle
 from workers.settings import Settings, load_settings
 from workers.store import Store
 from workers.submit import submit
@@ -185,6 +186,36 @@ def test_a_broken_meter_costs_no_document(
     assert rows(store) == []
     with store.reading() as connection:
         assert connection.execute(select(jobs.c.message).where(jobs.c.id == job)).scalar_one() is None
+
+
+@pytest.mark.parametrize("where", ["workers.energy.add_job_lap", "workers.energy.JobMeter._store"])
+def test_a_session_killed_while_energy_is_stored_is_as_any_other(
+    postgres_url: str, home: Settings, toy_pack: Pack, toy_student: tuple[Path, Student], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The part is finished again on a new session, nothing is read twice, and its energy is counted once."""
+    store = Store(postgres_url)
+    migrate(store, [toy_pack])
+    job = sent(store, toy_pack, toy_student[1].id, write_documents(tmp_path / "a.jsonl", 200))
+    owner: Any = JobMeter if where.endswith("_store") else energy_module
+    name = where.rpartition(".")[2]
+    inner, killed = getattr(owner, name), []
+
+    def kills_once(*given: Any, **named: Any) -> None:
+        connection = next(one for one in given if isinstance(one, Connection))
+        if not killed:
+            killed.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            with Store(postgres_url).begin() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": killed[0]})
+        inner(*given, **named)
+
+    monkeypatch.setattr(owner, name, kills_once)
+    assert drain(store, home, budget_s=60).n_read == 200 and killed
+    (row,) = rows(store)
+    assert row["n_documents"] == 200
+    with store.reading() as connection:
+        count = counts(connection, job)
+    assert (count.done, count.refused, count.pending) == (200, 0, 0)
+    store.close()
 
 
 def test_a_drained_job_has_its_energy(store: Store, home: Settings, toy_pack: Pack, toy_student: tuple[Path, Student], tmp_path: Path) -> None:
