@@ -61,9 +61,6 @@ RECIPE = 5
 FEW = 20
 # training is watched on so many dev examples of each source: enough to rank epochs, cheap enough to do so
 MAX_DEV = 300
-# of what one epoch reads reviewed examples make up this share, unless each would be read more often than so many times
-REVIEWED_SHARE = 0.1
-REVIEWED_TIMES = 4
 # how a folder's name begins that is no student yet
 MAKING = ".making-"
 
@@ -136,18 +133,12 @@ def _is_full(pack: Pack, students: Path, options: FinetuneOptions) -> bool:
 class Examples:
     """What a student is fitted on, and what its training is watched by and its temperatures and thresholds are chosen on.
 
-    `reviewed` are fitted on too, `times` in every epoch: few among thousands would hardly be heard.
+    `reviewed` are fitted on too, each as often as any other: read more often they add nothing (docs/reviews.md).
     """
 
     train: list[Example]
     dev: list[Example]
     reviewed: list[Example] = field(default_factory=list)
-
-    @property
-    def times(self) -> int:
-        """How often an epoch reads each reviewed example: as often as makes them its REVIEWED_SHARE, between once and REVIEWED_TIMES."""
-        wanted = REVIEWED_SHARE / (1 - REVIEWED_SHARE) * len(self.train) / max(1, len(self.reviewed))
-        return min(max(1, round(wanted)), REVIEWED_TIMES)
 
     @property
     def digest(self) -> str:
@@ -168,7 +159,7 @@ def finetuned(
     before, on_progress = meter.total(), meter.watched(on_progress)
     torch.manual_seed(options.seed)
     own = [*examples.train, *examples.reviewed]
-    learned = [*own, *examples.reviewed * (examples.times - 1), *hardening(own, pack.manifest.robustness, options.seed)]
+    learned = [*own, *hardening(own, pack.manifest.robustness, options.seed)]
     tasks, hooks = pack.student_tasks, load_hooks(pack, options.trusted)
     with _making_folder(students / pack.name) as making:
         start = start_of(pack, students, making, [e.document.text for e in own], choice=options.encoder, offline=options.offline)
@@ -449,7 +440,7 @@ def _write_training(folder: Path, fitted: Fitted, read: Examples, energy: Mappin
         "dev_score": round(fitted.score, 4),
         "mean_of_epochs": [fitted.mean_from + 1, len(fitted.scores)],
         "examples": counts,
-        "reviewed": {"examples": len(read.reviewed), "times": read.times if read.reviewed else 0},
+        "reviewed": len(read.reviewed),
         "too_few": dict(few),
         "seconds": round(float(energy["duration"]), 1),
         "energy": energy,

@@ -1,4 +1,4 @@
-"""Reviewed examples in fine-tuning: how often they are read, that nothing held out is learned, and what a student says of them."""
+"""Reviewed examples in fine-tuning: that nothing held out is learned, and what a student says of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from pipelines.finetune import REVIEWED_TIMES, Examples, FinetuneOptions, finetune
+from pipelines.finetune import Examples, FinetuneOptions, finetune
 from pipelines.student import Student
 from suites.discover import Pack
 from suites.samples import read_sample, read_samples
@@ -19,13 +17,6 @@ from tests.conftest import toy_sample
 def reviewed(pack: Pack, *numbers: int) -> tuple[Example, ...]:
     """Documents like the toy pack's samples, and none of them."""
     return tuple(replace(read_sample(json.dumps(toy_sample(number)), "here", pack), source="reviews") for number in numbers)
-
-
-@pytest.mark.parametrize(("n_train", "n_reviewed", "times"), [(100, 50, 1), (900, 100, 1), (1800, 100, 2), (4000, 50, REVIEWED_TIMES), (10, 500, 1)])
-def test_few_among_thousands_are_read_more_than_once(toy_pack: Pack, n_train: int, n_reviewed: int, times: int) -> None:
-    """Reviewed examples are read as often as makes them a tenth of an epoch, once at least and a few times at most."""
-    (example,) = reviewed(toy_pack, 900)
-    assert Examples([example] * n_train, [], [example] * n_reviewed).times == times
 
 
 def test_reviewed_examples_count_in_what_a_student_is_made_of(toy_pack: Pack) -> None:
@@ -47,7 +38,7 @@ def test_a_student_says_how_many_it_learned_from(toy_pack: Pack, toy_student: tu
     assert student.id == again.id != toy_student[1].id
     assert (student.birth.reviewed, student.birth.data) == (3, ("samples",))
     training = json.loads((student.folder / "training.json").read_text(encoding="utf-8"))
-    assert training["reviewed"] == {"examples": 3, "times": 1}
+    assert training["reviewed"] == 3
     assert "learned from 3 stored documents that people reviewed" in (student.folder / "README.md").read_text(encoding="utf-8")
     without = json.loads((toy_student[1].folder / "student.json").read_text(encoding="utf-8"))
     assert "reviewed" not in without and toy_student[1].birth.reviewed == 0

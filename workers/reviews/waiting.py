@@ -30,7 +30,7 @@ Reason = Literal["doubt", "rule", "check", "second", "disputed"]
 # rules teach the student nothing: their doubts must neither crowd out its own nor never be looked at
 RULE_EVERY = 5
 # of a task so many of the least sure are weighed at most: where labels cost differently, one that is surer than all these may wait longer than it should
-WALKED = 20_000
+WALKED = 10_000
 # of equally dear ones so many are told apart by what else waits in their documents
 TOLD_APART = 500
 # sure findings are looked for from a place drawn by chance on, so many rows far and so many times
