@@ -267,7 +267,6 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel tells no shares of pages")
 def test_shared_pages_are_counted_once(tmp_path: Path) -> None:
     """Two processes that read the same mapped file hold half of it each."""
     (tmp_path / "weights").write_bytes(b"w" * (64 << 20))

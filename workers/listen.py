@@ -1,11 +1,16 @@
-"""A socket that an HTTP server listens on, made before anything is loaded: who cannot listen need not."""
+"""How HTTP is served: a socket, made before anything is loaded, as who cannot listen need not; a token, where others reach it; a server that ends softly."""
 
 from __future__ import annotations
 
+import signal
 import socket
 from argparse import ArgumentTypeError
+from contextlib import suppress
+from typing import Any
 
-from suites.errors import RunError
+from suites.errors import RunError, UsageError
+
+HERE = ("127.0.0.1", "::1", "localhost")
 
 
 def port(written: str) -> int:
@@ -31,3 +36,27 @@ def listening(host: str, port: int) -> socket.socket:
 def in_url(host: str) -> str:
     """An address as a URL has it."""
     return f"[{host}]" if ":" in host else host
+
+
+def require_token(host: str, token: str, setting: str) -> None:
+    """Raises UsageError where others than this machine can ask and need bring no token; `setting` is its name in the environment."""
+    if not token and host not in HERE:
+        raise UsageError(f"--host {host} can be reached from elsewhere: set a token, {setting}, that requests must bring.", "no_token")
+
+
+def serve_until_stopped(app: Any, listens: socket.socket, *, connections: int, end_s: int | None = None) -> None:
+    """Serves an ASGI application until SIGTERM or Ctrl-C; what is being answered then has `end_s` to end, None: as long as it takes.
+
+    More than so many connections at once are answered with 503. There is no access log: whose address asks for what is nobody's
+    business, an address may hold a document's id, and a line costs a tenth of a millisecond.
+    """
+    import uvicorn
+
+    from workers.logs import log_to_stderr
+
+    log_to_stderr()
+    config = uvicorn.Config(app, access_log=False, log_config=None, limit_concurrency=connections, timeout_graceful_shutdown=end_s, server_header=False)
+    # the server ends softly and then raises the signal that it got once more
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listens])

@@ -202,10 +202,11 @@ def test_answers_do_not_wait_for_the_network() -> None:
             assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_ctrl_c_ends_a_server(served: tuple[str, subprocess.Popen[str]]) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ends_softly(served: tuple[str, subprocess.Popen[str]], signum: signal.Signals) -> None:
     """It stops by itself, without an error."""
     _, process = served
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signum)
     assert process.wait(20) == 0
     assert "Traceback" not in process.communicate()[0]
 

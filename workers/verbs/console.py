@@ -10,13 +10,10 @@ example: python manage.py console
 
 from __future__ import annotations
 
-import signal
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from contextlib import suppress
 
-from workers.listen import in_url, listening, port
+from workers.listen import in_url, listening, port, serve_until_stopped
 from workers.settings import REVIEWER, Settings
-from workers.show import words
 
 PORT = 8610
 # more at once are answered with 503
@@ -40,13 +37,11 @@ def _name(written: str) -> str:
 
 
 def run(options: Namespace, settings: Settings) -> object:
-    import uvicorn
-
     from workers.console.app import app
     from workers.console.desk import Desk
     from workers.console.door import Hosts
     from workers.console.tokens import Sessions, tokens_of
-    from workers.logs import log_to_stderr
+    from workers.logs import notice
 
     socket = listening(options.host, options.port)
     desk = Desk.of(settings)
@@ -54,14 +49,8 @@ def run(options: Namespace, settings: Settings) -> object:
     url = f"http://{in_url(options.host)}:{options.port}/"
     for token in tokens:
         whose = f"reviewer {token.viewer.reviewer}" if token.viewer.reviewer else "analysts"
-        words(f"{whose}: {url}?token={token.text}" if token.made else f"{whose}: {url} with the token of the settings")
-    log_to_stderr()
+        notice(f"{whose}: {url}?token={token.text}" if token.made else f"{whose}: {url} with the token of the settings")
     made = app(desk, Sessions(tokens), Hosts(options.host), cookie=f"stillhouse_console_{options.port}")
-    # no access log: an address may hold a document's id
-    config = uvicorn.Config(made, access_log=False, log_config=None, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=END_S, server_header=False)
-    # the server ends softly and then raises the signal that it got once more
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[socket])
+    serve_until_stopped(made, socket, connections=CONNECTIONS, end_s=END_S)
     desk.close()
     return {"url": url}

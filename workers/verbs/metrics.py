@@ -12,11 +12,10 @@ example: python manage.py metrics
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
 from dataclasses import asdict
 
-from suites.errors import RunError, UsageError
-from workers.listen import in_url, listening, port
+from suites.errors import RunError
+from workers.listen import in_url, listening, port, require_token, serve_until_stopped
 from workers.settings import Settings
 from workers.show import words
 
@@ -59,19 +58,13 @@ def _health(options: Namespace, settings: Settings) -> object:
 
 
 def _serve(options: Namespace, settings: Settings) -> object:
-    import uvicorn
-
-    from workers.logs import log_to_stderr, notice
+    from workers.logs import notice
     from workers.metrics_http import app
 
     token = settings.metrics.token.get_secret_value()
-    if not token and options.host not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError(f"--host {options.host} can be reached from elsewhere: set a token, STILLHOUSE_METRICS__TOKEN, that requests must bring.", "no_token")
+    require_token(options.host, token, "STILLHOUSE_METRICS__TOKEN")
     socket = listening(options.host, options.port)
     url = f"http://{in_url(options.host)}:{options.port}/metrics"
     notice(url)
-    log_to_stderr()
-    config = uvicorn.Config(app(settings.store_url, token), access_log=False, log_config=None, limit_concurrency=CONNECTIONS, server_header=False)
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[socket])
+    serve_until_stopped(app(settings.store_url, token), socket, connections=CONNECTIONS)
     return {"served": url}

@@ -11,11 +11,9 @@ example: python manage.py serve finance
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
 
-from suites.errors import UsageError
-from workers.listen import in_url, listening, port
-from workers.logs import log_to_stderr, notice
+from workers.listen import in_url, listening, port, require_token, serve_until_stopped
+from workers.logs import notice
 from workers.settings import Settings
 from workers.threads import one_thread_each
 
@@ -31,23 +29,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, settings: Settings) -> object:
     one_thread_each()
-    import uvicorn
-
     from workers.http import app
     from workers.score import Scorer
 
     token = settings.score.token.get_secret_value()
-    if not token and options.host not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError(f"--host {options.host} can be reached from elsewhere: set a token, STILLHOUSE_SCORE__TOKEN, that requests must bring.", "no_token")
+    require_token(options.host, token, "STILLHOUSE_SCORE__TOKEN")
     socket = listening(options.host, options.port)
     scorers = {name: Scorer.of(settings, name) for name in options.pack}
     for name, scorer in scorers.items():
         notice(f"{name}: {scorer.student_id}")
     notice(f"http://{in_url(options.host)}:{options.port}/score (see /openapi.json)")
-    log_to_stderr()
-    # no access log: a caller's address and the time are nobody's business, and a line costs a tenth of a millisecond
-    config = uvicorn.Config(app(scorers, token), access_log=False, log_config=None, limit_concurrency=CONNECTIONS)
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[socket])
+    serve_until_stopped(app(scorers, token), socket, connections=CONNECTIONS)
     return {"served": list(scorers)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -71,6 +72,6 @@ def _links(process: subprocess.Popen[str], n: int) -> dict[str, str]:
         line = process.stderr.readline()
         said += line
         assert line, said
-        if match := re.match(r"(?:reviewer (\S+)|analysts): (\S+)", line):
+        if match := re.match(r"(?:reviewer (\S+)|analysts): (\S+)", json.loads(line)["message"]):
             found[match[1] or ""] = match[2]
     return found
