@@ -40,6 +40,22 @@ class Seen:
     distance: float | None = None
 
 
+def bucket_words(measure: str, bucket: str) -> str:
+    """What a bucket, or several joined as `3-5`, counts, as people say it: `0.15 to 0.30`, `32 to 45 characters`; labels are their own words."""
+    kind = measure.partition(":")[0]
+    first, dash, last = bucket.partition("-")
+    if kind == "label":
+        return "none found" if bucket == NONE else bucket
+    low, high = int(first), int(last if dash else first) + 1
+    if kind == "score":
+        return f"{low / SCORES:.2f} to {high / SCORES:.2f}"
+    if kind == "length":
+        return f"{2 ** (low / 2):,.0f} to {2 ** (high / 2):,.0f} characters"
+    if kind == "unknown":
+        return f"{low} % unknown" if high == low + 1 else f"{low} to {high - 1} % unknown"
+    return f"distance {low / 10:.1f} to {high / 10:.1f}"
+
+
 def tally(pack: Pack, findings: Sequence[Finding], seen: Seen | None, n_chars: int) -> Tally:
     """The counts of one document."""
     found: Tally = Counter({DOCUMENTS: 1, ("length", str(int(2 * log2(max(n_chars, 1))))): 1})

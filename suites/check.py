@@ -175,7 +175,7 @@ def _check_example(pack: Pack, example: Example) -> list[str]:
 def _check_gold(task: Task, example: Example, by_task: dict[str, list[Finding]]) -> list[str]:
     gold = by_task[task.name]
     n_chars = len(example.document.text)
-    if task.scope == "document" and task.kind in ("choice", "tags"):
+    if task.is_of_document:
         wrong = [f for f in gold if (f.start, f.end) != (0, n_chars)]
         if wrong or (task.kind == "choice" and len(gold) != 1):
             return [f"task {task.name!r} wants {'one finding' if task.kind == 'choice' else 'findings'} over the whole text, has {len(gold)}."]

@@ -111,6 +111,11 @@ class Task(_Frozen):
     def _one_or_several(cls, of: object) -> object:
         return () if of is None else (of,) if isinstance(of, str) else of
 
+    @property
+    def is_of_document(self) -> bool:
+        """Whether its answers are about the whole document, and mark no place in it."""
+        return self.scope == "document" and self.kind in ("choice", "tags")
+
     def cost_of(self, label: str) -> Cost | None:
         """The label's own cost, else that of all; None where none is stated."""
         return self.cost.get(label, self.cost.get(EVERY_LABEL))
@@ -391,7 +396,7 @@ def _check_task(task: Task, tasks: Mapping[str, Task]) -> None:
             raise ValueError(f"task {task.name!r}: within names {reference!r}, which is no spans task of rules")
         if task.kind == "pairs" and other.kind != "spans":
             raise ValueError(f"task {task.name!r}: of = {reference!r} is no spans task")
-        if task.answered_by == "share" and (label or other.kind not in ("choice", "tags") or other.scope != "document" or other.answered_by != "student"):
+        if task.answered_by == "share" and (label or not other.is_of_document or other.answered_by != "student"):
             raise ValueError(f"task {task.name!r}: of = {reference!r} is no question about the document that the student answers")
         if task.answered_by == "share" and task.labels != other.labels:
             raise ValueError(f"task {task.name!r}: its labels are those of {reference!r}, in the same order: {list(other.labels)}")

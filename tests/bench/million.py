@@ -73,7 +73,7 @@ def _drawn(pack: Pack, rng: random.Random) -> tuple[int, tuple[Finding, ...]]:
     n_chars = int(rng.lognormvariate(6.0, 0.8)) + 20
     found: dict[tuple[str, str, int, int], Finding] = {}
     for task in pack.manifest.task:
-        whole = task.kind in ("choice", "tags") and task.scope == "document"
+        whole = task.is_of_document
         for _ in range(1 if whole else rng.randrange(3)):
             label = task.labels[min(int(rng.expovariate(0.9)), len(task.labels) - 1)]
             start = 0 if whole else rng.randrange(n_chars - 10)

@@ -25,7 +25,8 @@ from workers.keys import Keys
 from workers.migrate import migrate
 from workers.reviews import Waiting, queue, stored_texts
 from workers.reviews.keyboard import END
-from workers.reviews.sitting import WHOLE, Screen, Sitting, Wanted, excerpt
+from workers.reviews.sitting import Sitting, Wanted
+from workers.reviews.terminal import WHOLE, Terminal, excerpt
 from workers.settings import Settings, load_settings
 from workers.store import Store
 from workers.tables import reviews
@@ -192,7 +193,7 @@ def test_a_store_that_is_not_there_is_told(tmp_path: Path, toy_folder: Path, mon
     assert done.returncode == 1 and "manage.py migrate" in done.stderr
 
 
-class Terminal:
+class Tty:
     """A process at a terminal of its own."""
 
     def __init__(self, *arguments: str) -> None:
@@ -235,7 +236,7 @@ class Terminal:
 @pytest.mark.parametrize(("how", "code"), [("q", 0), ("\x04", 0), (signal.SIGINT, 130), (signal.SIGTERM, 128 + 15), (signal.SIGHUP, 128 + 1)])
 def test_the_terminal_is_left_as_it_was(desk: tuple[Settings, Store], how: str | signal.Signals, code: int) -> None:
     """At a terminal single keys count without Enter, arrow keys do nothing; however the process ends the terminal is as before, and decisions are stored."""
-    terminal = Terminal("next", "toy", "--reviewer", "anna", "--check-sure", "0")
+    terminal = Tty("next", "toy", "--reviewer", "anna", "--check-sure", "0")
     terminal.until("q quit")
     assert terminal.is_raw
     os.write(terminal.ours, b"\x1b[A")
@@ -253,7 +254,7 @@ def test_the_terminal_is_left_as_it_was(desk: tuple[Settings, Store], how: str |
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_keys_typed_ahead_are_not_lost(desk: tuple[Settings, Store]) -> None:
     """Keys that come at once count one by one; the terminal is as before when nothing more waits."""
-    terminal = Terminal("next", "toy", "--reviewer", "anna", "--check-sure", "0")
+    terminal = Tty("next", "toy", "--reviewer", "anna", "--check-sure", "0")
     terminal.until("q quit")
     os.write(terminal.ours, b"arar")
     terminal.until("Nothing more waits.")
@@ -267,8 +268,9 @@ def test_labels_of_two_digits_are_typed(desk: tuple[Settings, Store]) -> None:
 
     def number(most: int, typed: str) -> tuple[int | None, str]:
         left = iter([*typed, *[END] * 3])
-        screen = Screen(lambda: next(left), lambda line: None, str)
-        found = Sitting(store, find_pack("toy", settings.pack_folders), STUDENT, Keys(), Wanted("anna"), screen)._number(most)
+        pack = find_pack("toy", settings.pack_folders)
+        terminal = Terminal(Sitting(store, pack, STUDENT, Keys(), Wanted("anna")), pack, lambda: next(left), lambda line: None, str)
+        found = terminal._number(most)
         return found, "".join(left)
 
     assert number(3, "2a") == (2, "a")

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from suites.errors import SettingsError, StillhouseError, StoreError, UsageError
-from workers.console import charts, dictionary, document, findings, jobs, results, sql, students
+from suites.errors import RunError, SettingsError, StillhouseError, StoreError, UsageError
+from workers.console import charts, dictionary, document, drift, energy, findings, jobs, results, review, sql, students
 from workers.console.desk import Desk
 from workers.console.door import Door, Hosts, Refusal
 from workers.console.headers import Headers
@@ -21,7 +21,7 @@ from workers.http_guard import FAILED, Guard
 MAX_BYTES = 256 << 10
 NOT_FOUND = frozenset({"no_job", "no_document", "no_pack", "no_student", "no_table"})
 WORDS = {404: "There is no such page.", 405: "This page is not asked for in this way."}
-ROUTERS = (jobs.router, results.router, findings.router, document.router, charts.router, students.router, sql.router, dictionary.router)
+ROUTERS = tuple(one.router for one in (jobs, results, findings, document, review, charts, drift, energy, students, sql, dictionary))
 
 
 def app(desk: Desk, sessions: Sessions, hosts: Hosts, cookie: str) -> Headers:
@@ -86,6 +86,10 @@ def _pages(desk: Desk) -> FastAPI:
 def _status(error: StillhouseError) -> int:
     if error.code in NOT_FOUND:
         return 404
+    if error.code == "no_reviewer":
+        return 403
+    if isinstance(error, RunError):
+        return 409
     if isinstance(error, UsageError):
         return 400
     return 503 if isinstance(error, StoreError | SettingsError) else 500

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection, Row, select
 from starlette.responses import RedirectResponse, Response
 
 from suites.discover import Pack
-from suites.errors import UsageError, unknown
 from workers.console import plot, tallied
 from workers.console.asked import address, choice
 from workers.console.desk import desk
+from workers.console.readers import reader_of
 from workers.console.render import page
 from workers.console.results import first_pack
 from workers.console.tallied import Tallies
-from workers.tables import students
 
 router = APIRouter()
 
@@ -38,18 +35,10 @@ def shown(request: Request) -> Response:
     pack = at.pack(request.query_params["pack"])
     span = choice(request, "days", SPANS, "30")
     with at.asking.reading() as connection:
-        known = _students(connection, pack)
-        student = request.query_params.get("student", "") or (known[0].id if known else "")
-        if known and student not in {row.id for row in known}:
-            raise UsageError(unknown("student", student[:80], [row.id for row in known]), "no_student")
+        known, student = reader_of(connection, pack, request.query_params.get("student", ""))
         found = tallied.tallied(connection, student, SPANS[span])
     charts = list(_charts(pack, found))
     return page(request, "charts.html", pack=pack, packs=at.packs, students=known, student=student, span=span, spans=SPANS, charts=charts, days=found.days)
-
-
-def _students(connection: Connection, pack: Pack) -> list[Row[Any]]:
-    rows = connection.execute(select(students).where(students.c.pack == pack.name)).all()
-    return sorted(rows, key=lambda row: (row.state != "primary", -row.seen_at))
 
 
 def _charts(pack: Pack, found: Tallies) -> Iterator[plot.Chart]:

@@ -12,6 +12,7 @@ from suites.discover import Pack, discover
 from suites.errors import UsageError, unknown
 from workers.console.asking import Asking
 from workers.console.pulse import Pulse
+from workers.console.seats import Seats
 from workers.console.sql_child import Child
 from workers.console.tokens import Viewer
 from workers.keys import Keys
@@ -34,6 +35,7 @@ class Desk:
     child: Child
     keys: Keys
     pulse: Pulse = field(default_factory=Pulse)
+    seats: Seats = field(default_factory=Seats)
     viewing: Semaphore = field(default_factory=lambda: Semaphore(VIEWS_AT_ONCE))
 
     @classmethod
@@ -66,4 +68,12 @@ def viewer(request: Request) -> Viewer:
     """Who looks; the door has let them in."""
     found = request.state.viewer
     assert isinstance(found, Viewer)
+    return found
+
+
+def reviewer(request: Request) -> str:
+    """The reviewer who looks. Raises UsageError for an analyst."""
+    found = viewer(request).reviewer
+    if found is None:
+        raise UsageError("This is for reviewers: ask for a link of your own, made by `python manage.py console --reviewer NAME`.", "no_reviewer")
     return found

@@ -20,7 +20,7 @@ from workers.console.agreement import finding_of
 from workers.console.asked import address, whole, words
 from workers.console.desk import Desk, desk, viewer
 from workers.console.listing import like
-from workers.console.marks import Mark
+from workers.console.marks import Mark, marks_of
 from workers.console.marks import marked as marked_text
 from workers.console.render import page
 from workers.console.tokens import Viewer
@@ -36,8 +36,6 @@ PART_CHARS = 20_000
 FOUND = 50
 # colours for tasks; further tasks begin anew
 HUES = 10
-# a sentence's share is shaded in so many steps
-SHADES = 20
 WORDS_CHARS = 80
 ID_CHARS = 255
 # what analysts may read: the metadata may tell who it is about
@@ -57,13 +55,16 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The findings of one task; `is_whole`: they are about the document, and mark no place."""
+    """The findings of one task; `is_whole`: they are about the document, and mark no place; `is_on`: they are shown at first."""
 
     task: Task
     hue: int
     found: Sequence[Numbered]
-    is_whole: bool
     is_on: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.task.is_of_document
 
     @property
     def is_evidence(self) -> bool:
@@ -258,19 +259,11 @@ def _words(finding: Finding, opened: Opened) -> str | None:
 
 
 def _layer(task: Task, hue: int, found: Sequence[Numbered]) -> Layer:
-    is_whole = task.scope == "document" and task.kind in ("choice", "tags")
     # what is asked of sentences or of others' spans, and sections, would cover all; they can be switched on
     is_on = task.kind in ("spans", "pairs") and task.extends is None
-    return Layer(task, hue, found, is_whole, is_on)
+    return Layer(task, hue, found, is_on)
 
 
 def _marks(layer: Layer, one: Numbered) -> list[Mark]:
-    """A finding's place, of a pair both."""
-    found = one.finding
-    tip = f"{found.label} {found.score:.0%}" if layer.is_evidence else f"{found.label} {found.score:.2f}"
-    looks = f"evidence s{round(found.score * SHADES)}" if layer.is_evidence else "found"
-    classes = f"t{layer.hue} layer-{layer.task.name} {looks}{' unsure' if found.unsure else ''}{' alone' if one.is_alone else ''}"
-    marks = [Mark(one.name, found.start, found.end, classes, tip)]
-    if found.other_end:
-        marks.append(Mark(one.name, found.other_start, found.other_end, classes, tip, is_second=True))
-    return marks
+    classes = f" layer-{layer.task.name}{' alone' if one.is_alone else ''}"
+    return marks_of(one.name, one.finding, hue=layer.hue, is_evidence=layer.is_evidence, classes=classes)

@@ -6,18 +6,17 @@ import shlex
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Boolean, Connection, Integer, cast, func, literal_column, select
-from sqlalchemy import Row as SqlRow
+from sqlalchemy import Boolean, Integer, cast, func, literal_column, select
 from starlette.responses import RedirectResponse, Response
 
 from suites.discover import Pack
-from suites.errors import UsageError, unknown
 from workers.console.asked import address
 from workers.console.desk import desk
 from workers.console.listing import Field, Source, asked_of, part
+from workers.console.readers import reader_of
 from workers.console.render import page
 from workers.console.results import first_pack
-from workers.tables import documents, findings, students
+from workers.tables import documents, findings
 from workers.views import FINDING_COLUMNS
 
 router = APIRouter()
@@ -36,10 +35,7 @@ def shown(request: Request) -> Response:
         return RedirectResponse(address("/findings", [("pack", first_pack(at))]), 303)
     pack = at.pack(request.query_params["pack"])
     with at.asking.reading() as connection:
-        known = _students(connection, pack)
-        student = request.query_params.get("student", "") or (known[0].id if known else "")
-        if known and student not in {row.id for row in known}:
-            raise UsageError(unknown("student", student[:80], [row.id for row in known]), "no_student")
+        known, student = reader_of(connection, pack, request.query_params.get("student", ""))
         kept = {"pack": pack.name} | ({"student": student} if known and student != known[0].id else {})
         # by score, where an index gives that order: of one label, or of what a human should look at
         narrowed = {name for name in FACETS if request.query_params.get(f"is.{name}")}
@@ -50,12 +46,6 @@ def shown(request: Request) -> Response:
         found = part(connection, source, asked, columns)
     command = f"python manage.py export {shlex.quote(pack.name)} {shlex.quote(pack.name)}_findings.parquet --what findings"
     return page(request, "findings.html", pack=pack, packs=at.packs, part=found, fields=source.fields, command_line=command, students=known, student=student)
-
-
-def _students(connection: Connection, pack: Pack) -> list[SqlRow[Any]]:
-    """The pack's students whose findings may lie in the store, the primary first."""
-    rows = connection.execute(select(students).where(students.c.pack == pack.name)).all()
-    return sorted(rows, key=lambda row: (row.state != "primary", -row.seen_at))
 
 
 def source_of(pack: Pack, student: str, *, by_score: bool) -> Source:

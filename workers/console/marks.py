@@ -8,10 +8,13 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+from suites.types import Finding
 from workers.console.shown import chips, told
 
 # underlines of marks that lie in one another stand so many deep; further ones share the last place
 DEPTHS = 5
+# a sentence's share is shaded in so many steps
+SHADES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,15 @@ class Mark:
     classes: str
     tip: str
     is_second: bool = False
+
+
+def marks_of(name: str, found: Finding, *, hue: int, is_evidence: bool = False, classes: str = "") -> list[Mark]:
+    """A finding's place, of a pair both. Evidence is shaded by its share; others are underlined in the colour `hue`, dashed where a human should look."""
+    tip = f"{found.label} {found.score:.0%}" if is_evidence else f"{found.label} {found.score:.2f}"
+    looks = f"evidence s{round(found.score * SHADES)}" if is_evidence else "found"
+    said = f"t{hue} {looks}{' unsure' if found.unsure else ''}{classes}"
+    marks = [Mark(name, found.start, found.end, said, tip)]
+    return [*marks, Mark(name, found.other_start, found.other_end, said, tip, is_second=True)] if found.other_end else marks
 
 
 def marked(text: str, begin: int, marks: Sequence[Mark], *, focusable: bool = True) -> Markup:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workers.console.shown import amount
+
 WIDTH, HEIGHT = 1000.0, 100.0
 # series with a colour of their own; what remains is drawn together
 SERIES = 7
@@ -37,14 +39,14 @@ class Chart:
     labels_y: Sequence[str]
     legend: Sequence[str]
     head: Sequence[str]
-    rows: Sequence[Sequence[str | int]]
+    rows: Sequence[Sequence[str | int | float]]
 
     @property
     def is_empty(self) -> bool:
         return not self.bars
 
 
-def columns(name: str, title: str, words: str, values: Mapping[str, int], unit: str) -> Chart:
+def columns(name: str, title: str, words: str, values: Mapping[str, int] | Mapping[str, float], unit: str) -> Chart:
     """One column for each value, in its order. The highest fills the chart."""
     most = max(values.values(), default=0)
     step = WIDTH / max(len(values), 1)
@@ -52,8 +54,8 @@ def columns(name: str, title: str, words: str, values: Mapping[str, int], unit: 
     for i, (label, n) in enumerate(values.items()):
         if n:
             height = HEIGHT * n / most
-            bars.append(Bar(step * (i + GAP / 2), HEIGHT - height, step * (1 - GAP), height, 1, f"{label}: {n:,} {unit}"))
-    return Chart(name, title, words, bars, _few(list(values)), [f"{most:,}", "", "0"], [], ["", unit], [[label, n] for label, n in values.items()])
+            bars.append(Bar(step * (i + GAP / 2), HEIGHT - height, step * (1 - GAP), height, 1, f"{label}: {amount(n)} {unit}"))
+    return Chart(name, title, words, bars, _few(list(values)), [amount(most), "", "0"], [], ["", unit], [[label, n] for label, n in values.items()])
 
 
 def shares(name: str, title: str, words: str, by_step: Mapping[str, Mapping[str, int]]) -> Chart:

@@ -75,6 +75,15 @@ def number(value: float | None, digits: int = 0) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
 
 
+def amount(value: float | None) -> str:
+    """`12,345` of whole numbers, else three digits that count: `0.0123`, `1.23`, `123`."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or isinstance(value, int):
+        return f"{value:,.0f}"
+    return f"{value:,.{min(max(0, 2 - math.floor(math.log10(abs(value)))), 12)}f}"
+
+
 def percent(share: float | None, digits: int = 0) -> str:
     """`93 %` of 0.93; what is more than nothing is never shown as nothing, nor what is not all as all."""
     if share is None or not math.isfinite(share):
@@ -122,6 +131,7 @@ FILTERS = {
     "cell": cell,
     "plain": plain,
     "number": number,
+    "amount": amount,
     "percent": percent,
     "utc": utc,
     "duration": duration,

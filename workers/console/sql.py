@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from suites.discover import Pack
 from suites.errors import UsageError
 from workers.console.desk import Desk, desk
+from workers.console.forms import Form
 from workers.console.render import page
 from workers.console.sql_child import STATEMENT_S, Answer
 
@@ -17,7 +16,6 @@ router = APIRouter()
 
 LIMITS = (50, 200, 1000)
 SQL_CHARS = 20_000
-FORM = "application/x-www-form-urlencoded"
 
 
 @router.get("/sql")
@@ -27,25 +25,17 @@ async def shown(request: Request) -> Response:
 
 
 @router.post("/sql")
-async def asked(request: Request) -> Response:
+async def asked(request: Request, given: Form) -> Response:
     """The box with its statement and, unless it is a draft, the answer."""
     at = desk(request)
-    form = await _form(request)
-    sql = form.get("sql", "").strip()
-    limit = next((n for n in LIMITS if str(n) == form.get("limit")), LIMITS[1])
+    sql = given.get("sql", "").strip()
+    limit = next((n for n in LIMITS if str(n) == given.get("limit")), LIMITS[1])
     if len(sql) > SQL_CHARS:
         raise UsageError(
             f"A statement has {SQL_CHARS:,} characters here at most. Longer ones are asked on the command line: python manage.py query -", "too_long"
         )
-    answer = await at.child.asked(sql, limit) if sql and not form.get("draft") else None
+    answer = await at.child.asked(sql, limit) if sql and not given.get("draft") else None
     return _page(request, at, sql, limit, answer)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != FORM:
-        raise UsageError(f"Expected a form, {FORM}.", "no_form")
-    body = (await request.body()).decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(body, max_num_fields=20).items()}
 
 
 def _page(request: Request, at: Desk, sql: str, limit: int, answer: Answer | None) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.reviews.decisions import begin, decide, undo
+from workers.reviews.decisions import addable_tasks, begin, decide, other_labels, undo
 from workers.reviews.gold import SOURCE, Reviewed, reviewed_examples, row_of
 from workers.reviews.judged import VERDICTS
 from workers.reviews.key import FindingKey
@@ -17,8 +17,10 @@ __all__ = [
     "Progress",
     "Reviewed",
     "Waiting",
+    "addable_tasks",
     "begin",
     "decide",
+    "other_labels",
     "primary",
     "progress",
     "queue",

@@ -72,6 +72,21 @@ def decide(
     _store(connection, key, checked_name(reviewer), verdict, {"new_label": new_label, "new_start": new_start, "new_end": new_end})
 
 
+def other_labels(task: Task, label: str) -> list[str]:
+    """The labels that a finding of a task may be corrected to."""
+    return [other for other in task.labels if other != label]
+
+
+def addable_tasks(pack: Pack) -> list[Task]:
+    """The tasks of which a reviewer may say that the student missed something."""
+    return [task for task in pack.annotated_tasks if _takes_additions(task)]
+
+
+def _takes_additions(task: Task) -> bool:
+    # pairs follow from their ranges, and a choice has an answer wherever it is asked, but of spans that were missed
+    return task.kind in ("spans", "tags") or (task.kind == "choice" and task.scope == "span")
+
+
 def undo(connection: Connection, student_id: str, reviewer: str, key: FindingKey | None = None) -> FindingKey | None:
     """Takes back the reviewer's last decision about this student's findings, or that about one of them; gives the finding. None: there is none."""
     theirs = select(reviews).where(reviews.c.student_id == student_id, reviews.c.reviewer == reviewer)
@@ -136,7 +151,7 @@ def _check_correction(task: Task, key: FindingKey, label: str | None, start: int
 def _check_addition(connection: Connection, task: Task, key: FindingKey, n_chars: int) -> None:
     if key.label not in task.labels:
         raise UsageError(f"Task {task.name!r}: {unknown('label', key.label, task.labels)}", "bad_label")
-    if task.kind == "pairs" or (task.kind == "choice" and task.scope != "span"):
+    if not _takes_additions(task):
         why = "pairs follow from the ranges that they join" if task.kind == "pairs" else f"every {task.scope} has an answer: correct that one"
         raise UsageError(f"Nothing can be added to task {task.name!r}: {why}.", "bad_verdict")
     if task.kind == "tags" and (key.start, key.end) != (0, n_chars):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suites.discover import Pack, find_pack
-from workers.arguments import add_common, add_held_back, positive, share
+from workers.arguments import CHECK_SURE, add_common, add_held_back, positive, share
 from workers.settings import Settings
 from workers.show import n_of, table, words
 from workers.verbs import Part
@@ -30,7 +30,7 @@ from workers.verbs import Part
 if TYPE_CHECKING:
     from suites.types import Example
     from workers.reviews import FindingKey, Progress
-    from workers.reviews.sitting import Done
+    from workers.reviews.terminal import Done
     from workers.store import Store
 
 LIST = """Lists what waits for a reviewer, the dearest first, without text.
@@ -70,7 +70,6 @@ The files hold texts: they are this user's alone.
 example: python manage.py review export finance gold.jsonl
          python manage.py review export finance gold.jsonl --held-back 0.3
 """
-CHECK_SURE = 0.1
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -143,14 +142,16 @@ def _next(options: Namespace, settings: Settings, pack: Pack, store: Store) -> o
     from workers.keys import Keys
     from workers.reviews import primary
     from workers.reviews.keyboard import keyboard
-    from workers.reviews.sitting import Screen, Sitting, Wanted
+    from workers.reviews.sitting import Sitting, Wanted
+    from workers.reviews.terminal import Terminal
 
-    asked = {name: getattr(options, name) for name in ("reviewer", "task", "second", "disputed", "check_sure", "limit")}
+    asked = {name: getattr(options, name) for name in ("reviewer", "task", "second", "disputed", "check_sure")}
     with store.reading() as connection:
         student_id = primary(connection, pack)
     with keyboard() as read_key:
-        screen = Screen(read_key, _silent if options.json else print, _marked if sys.stdout.isatty() else _bracketed)
-        done = Sitting(store, pack, student_id, Keys.of(settings), Wanted(**asked), screen).run()
+        sitting = Sitting(store, pack, student_id, Keys.of(settings), Wanted(**asked))
+        show, mark = _silent if options.json else print, _marked if sys.stdout.isatty() else _bracketed
+        done = Terminal(sitting, pack, read_key, show, mark).run(options.limit)
     _tell(done, pack)
     return {
         "student": student_id,

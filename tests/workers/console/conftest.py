@@ -25,6 +25,7 @@ from ...conftest import toy_sample
 from ..test_roles import roles_url  # noqa: F401 (a fixture)
 
 ANALYST, REVIEWER = "analyst-token-of-the-tests", "reviewer-token-of-the-tests"
+REVIEWERS = {"anna": REVIEWER, "bela": f"{REVIEWER}-bela", "carl": f"{REVIEWER}-carl"}
 COOKIE = "stillhouse_console_8610"
 URL = "http://127.0.0.1:8610"
 
@@ -61,7 +62,7 @@ def served() -> Iterator[Callable[[Settings], TestClient]]:
 
     def opened(settings: Settings) -> TestClient:
         desks.append(Desk.of(settings))
-        tokens = [Token(Viewer(), ANALYST, True), Token(Viewer("anna"), REVIEWER, True)]
+        tokens = [Token(Viewer(), ANALYST, True), *(Token(Viewer(name), token, True) for name, token in REVIEWERS.items())]
         return TestClient(app(desks[-1], Sessions(tokens), Hosts("127.0.0.1"), COOKIE), base_url=URL, follow_redirects=False)
 
     yield opened

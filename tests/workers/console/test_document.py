@@ -63,7 +63,7 @@ def test_each_finding_marks_its_words(settings: Settings, served: Served, tmp_pa
             found = [finding_of(row) for row in connection.execute(select(findings).where(findings.c.document_id == number))]
             shown = read(text_of(html)[0])
             assert shown.text == body == toy_sample(int(key[-4:]))["text"]
-            places = [f for f in found if pack.tasks[f.task].scope != "document" or pack.tasks[f.task].kind not in ("choice", "tags")]
+            places = [f for f in found if not pack.tasks[f.task].is_of_document]
             assert sorted(shown.said.values()) == sorted(body[f.start : f.end] for f in places)
             panel = html[html.index("data-panel") :]
             for name, words in shown.said.items():

@@ -64,8 +64,12 @@ ELEMENTS = {
         "time",
         "mark",
         "code",
+        "strong",
+        "output",
+        "optgroup",
     ),
 }
+SCRIPTS = ["/static/theme.js", "/static/console.js"]
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
 
 
@@ -109,6 +113,11 @@ def addresses(numbers: list[int]) -> list[str]:
         "/findings?pack=toy",
         "/documents",
         "/charts?pack=toy",
+        "/drift?pack=toy",
+        "/energy",
+        "/review?pack=toy",
+        "/review/next?pack=toy",
+        "/review/next?pack=toy&task=things",
         "/students",
         "/sql",
         "/tables",
@@ -127,6 +136,8 @@ def addresses(numbers: list[int]) -> list[str]:
             f"/results?pack=toy&sort={said}",
             f"/results?pack=toy&min.{said}=1",
             f"/charts?pack=toy&student={said}",
+            f"/drift?pack=toy&student={said}",
+            f"/review/next?pack=toy&task={said}&mode={said}",
             f"/{said}",
             f"/jobs/{said}",
         ]
@@ -153,7 +164,7 @@ def test_strings_stay_words(settings: Settings, served: Served, token: str) -> N
                 parts = urlsplit(given.get(name, ""))
                 assert not parts.scheme and not parts.netloc and not given.get(name, "").startswith(("//", "\\")), (address, given)
         scripts = [given["src"].partition("?")[0] for tag, given in page.elements if tag == "script"]
-        assert scripts in ([], ["/static/theme.js", "/static/console.js"]), address
+        assert scripts in ([], SCRIPTS, [*SCRIPTS, "/static/review.js"]), address
         assert len(page.ids) == len(set(page.ids)), address
 
 
