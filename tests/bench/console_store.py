@@ -1,6 +1,6 @@
 """A store to look at in the console: the packs' samples, written for this project, read by students trained on them, over thirty days.
 
-What is made up is seeded: when documents were read, which of them failed, and what energy their reading took. Everything else is real.
+What is made up is seeded: when documents were read, which of them failed, and what two reviewers said. Everything else is real.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from pipelines.tally import Seen, tally
 from suites.discover import Pack, discover
 from suites.types import Finding
 from workers.console.agreement import finding_of
 from workers.fleet import fleet
+from workers.keys import Keys
+from workers.reviews import other_labels, primary
+from workers.reviews.sitting import Sitting, Wanted
 from workers.rows import fill_sql, rows_table
 from workers.settings import PREFIX, Settings, load_settings
 from workers.store import Store
@@ -35,13 +39,21 @@ DAYS = 30
 DAY_S = 86_400.0
 # the newest document was read so long before now
 AGO_S = 3_600.0
-# students by pack: seed and epochs; the first is the primary in the end
-STUDENTS = {"finance": ((0, 6), (1, 2)), "clinical": ((0, 5),), "environment": ((0, 5),)}
+# students by pack: how each is made; the first is the primary in the end
+STUDENTS = {
+    "finance": (("--seed", "0", "--epochs", "6", "--teacher"), ("--seed", "1", "--epochs", "2")),
+    "clinical": (("--seed", "0", "--epochs", "5"),),
+    "environment": (("--seed", "0", "--epochs", "5"),),
+}
+# each sample so many times, that there are enough of a day for drift
+COPIES = {"finance": 6}
 N_FAILED = 5
 # documents of one file
-PART = 120
-# of one busy core
-WATTS = 7.5
+PART = 240
+# documents that the student and its teacher read again, and decisions of two reviewers, the second of whom sees what the first has judged
+N_SAMPLE, N_JUDGED = 120, {"anna": 60, "bela": 30}
+# of ten findings that are looked at so many are right
+RIGHT = 0.7
 
 
 def made(home: Path) -> Settings:
@@ -60,14 +72,17 @@ def made(home: Path) -> Settings:
         for name in STUDENTS:
             _read(settings, packs[name], home)
     store = Store(settings.store_url)
+    rng = random.Random(SEED)
     with store.begin() as connection:
-        rng = random.Random(SEED)
         _fail(connection, rng)
         _spread(connection, rng)
-        _spend(connection, rng)
         for name in STUDENTS:
             _derive(connection, packs[name])
+    _review(store, packs["finance"], rng)
+    with store.reading() as connection:
+        newest = connection.execute(select(func.max(jobs.c.id)).where(jobs.c.pack == "finance")).scalar_one()
     store.close()
+    manage("energy", str(newest), "--on-teacher", "--sample", str(N_SAMPLE))
     return settings
 
 
@@ -82,11 +97,12 @@ def manage(*arguments: str) -> dict[str, Any]:
 
 def _read(settings: Settings, pack: Pack, home: Path) -> None:
     """Each student of the pack reads its samples; the first, which reads them last, is the one that the views show."""
-    known = sorted(folder.name for folder in (settings.students_folder / pack.name).glob(f"{pack.name}-*"))
-    for seed, epochs in STUDENTS[pack.name][len(known) :]:
-        manage("finetune", pack.name, "--seed", str(seed), "--epochs", str(epochs))
+    if not manage("students", "list", pack.name)["rows"]:
+        for how in STUDENTS[pack.name]:
+            manage("finetune", pack.name, *how)
     # the newest first: the first one made reads last, and is the one that the views show
-    students = [row["student"] for row in manage("students", "list", pack.name)["rows"]]
+    rows = manage("students", "list", pack.name)["rows"]
+    students = [row["student"] for row in rows if row["student"] not in {teacher for one in rows for teacher in one["teachers"]}]
     (settings.students_folder / pack.name / "released.json").unlink(missing_ok=True)
     files = _inbox(pack, home / pack.name)
     for student in students:
@@ -101,13 +117,19 @@ def _inbox(pack: Pack, folder: Path) -> list[Path]:
     """The pack's samples without their gold, in files of 120; the second has two rows that are no documents."""
     folder.mkdir(exist_ok=True)
     lines = (pack.folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.dumps({name: value for name, value in json.loads(line).items() if name in ("id", "text", "meta")}) for line in lines]
+    rows = [json.dumps(row) for copy in range(COPIES.get(pack.name, 1)) for row in _copied(map(json.loads, lines), copy)]
     files = []
     for part, begin in enumerate(range(0, len(rows), PART), start=1):
         files.append(folder / f"batch-{part}.jsonl")
         broken = ['{"id": "cut-off", "text": "', '{"id": "no-text"}'] if part == 2 else []
         files[-1].write_text("\n".join([*rows[begin : begin + PART], *broken]) + "\n", encoding="utf-8")
     return files
+
+
+def _copied(samples: Iterable[dict[str, Any]], copy: int) -> Iterator[dict[str, Any]]:
+    for sample in samples:
+        row = {name: value for name, value in sample.items() if name in ("id", "text", "meta")}
+        yield row if copy == 0 else row | {"id": f"{row['id']}-{copy}", "text": f"{row['text']}\n\n({copy})"}
 
 
 def _fail(connection: Connection, rng: random.Random) -> None:
@@ -136,22 +158,26 @@ def _spread(connection: Connection, rng: random.Random) -> None:
                 connection.execute(text("UPDATE readings SET read_at = :at WHERE document_id = :d AND student_id = :s"), at)
                 connection.execute(text("UPDATE findings SET read_at = :at WHERE document_id = :d AND student_id = :s"), at)
             connection.execute(text("UPDATE documents SET received_at = :at WHERE job_id = :j"), {"at": begin, "j": job.id})
+            connection.execute(update(energy).where(energy.c.job_id == job.id).values(started_at=begin))
             seconds = (job.finished_at or job.submitted_at + 1) - job.submitted_at
             connection.execute(update(jobs).where(jobs.c.id == job.id).values(submitted_at=begin, finished_at=begin + seconds))
 
 
-def _spend(connection: Connection, rng: random.Random) -> None:
-    """Energy of each job, as two processes would have counted it."""
-    read = text("(SELECT count(*) FROM readings r WHERE r.job_id = jobs.id) AS n")
-    for job in connection.execute(select(jobs.c.id, jobs.c.name, jobs.c.pack, jobs.c.student_id, jobs.c.submitted_at, read)).all():
-        for process in (1, 2):
-            cpu_s = job.n / 2 * rng.uniform(0.004, 0.006)
-            kwh = cpu_s * WATTS / 3.6e6
-            values = {"kind": "job", "name": job.name, "pack": job.pack, "job_id": job.id, "student_id": job.student_id, "engine": "int8"}
-            values |= {"owner": f"host:{process}", "started_at": job.submitted_at, "n_documents": job.n // 2, "duration": cpu_s * 1.1}
-            values |= {"cpu_seconds": cpu_s, "cpu_energy": kwh, "gpu_energy": 0.0, "ram_energy": kwh / 20, "energy_consumed": kwh * 1.05}
-            values |= {"emissions": kwh * 0.48, "country_iso_code": "WOR", "tracking_mode": "process", "method": "estimate"}
-            connection.execute(insert(energy).values(**values, cpu_model="a processor", cpu_power=WATTS))
+def _review(store: Store, pack: Pack, rng: random.Random) -> None:
+    """Two reviewers decide what waits: mostly they accept, and mostly they agree."""
+    with store.reading() as connection:
+        student_id = primary(connection, pack)
+    for reviewer, n in N_JUDGED.items():
+        sitting = Sitting(store, pack, student_id, Keys(), Wanted(reviewer, second=reviewer != "anna"))
+        sitting.begin()
+        while len(sitting.decided) < n and (one := sitting.next()) is not None:
+            others = other_labels(pack.tasks[one.key.task], one.key.label)
+            if rng.random() < RIGHT:
+                sitting.decide(one.key, "accept")
+            elif others:
+                sitting.decide(one.key, "correct", new_label=rng.choice(others))
+            else:
+                sitting.decide(one.key, "reject")
 
 
 def _derive(connection: Connection, pack: Pack) -> None:

@@ -25,8 +25,8 @@ router = APIRouter()
 
 SPANS = {"7": 7, "14": 14, "30": 30, "90": 90}
 BOUNDS = {"0.1": 0.1, f"{BOUND:g}": BOUND, "0.25": 0.25, "0.5": 0.5}
-# an index is shaded by steps: below the first hardly anything moved
-STEPS = (0.05, 0.1, 0.2, 0.35, 0.6)
+# a cell is shaded by how near its index comes to what is called drift: with few documents a high one is chance
+STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)
 # what moved most is told of so many
 TOLD = 40
 
@@ -52,7 +52,8 @@ def shown(request: Request) -> Response:
         reference, why_not = _reference(at, pack, student)
         counted = by_day(connection, student) if reference is not None else {}
     found = [] if reference is None else list(drifts(reference.tally, counted, BOUNDS[bound]))
-    days = sorted({one.day for one in found})[-SPANS[span] :]
+    # the newest first: it is what is looked for
+    days = sorted({one.day for one in found}, reverse=True)[: SPANS[span]]
     found = [one for one in found if one.day in set(days)]
     return page(
         request,
@@ -69,7 +70,7 @@ def shown(request: Request) -> Response:
         n_days=len(counted),
         days=days,
         rows=_rows(found, days),
-        newest=[one for one in found if one.drifted and one.day == days[-1]],
+        newest=[one for one in found if one.drifted and one.day == days[0]],
         told=_told(found),
         step_of=_step,
         bucket=bucket_words,
@@ -104,5 +105,5 @@ def _told(found: Sequence[Drift]) -> list[Drift]:
     return sorted(drifted, key=lambda one: one.day, reverse=True)[:TOLD]
 
 
-def _step(psi: float) -> int:
-    return sum(psi > step for step in STEPS)
+def _step(one: Drift) -> int:
+    return sum(one.psi > step * max(one.bound, one.chance) for step in STEPS)

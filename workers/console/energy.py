@@ -83,6 +83,6 @@ def _charts(connection: Connection, n_days: int) -> Sequence[plot.Chart]:
         n[step] = n.get(step, 0) + (row.n if row else 0)
     per_1000 = {step: 1000 * wh[step] / n[step] if n[step] else 0.0 for step in wh}
     return [
-        plot.columns("energy", f"Energy of jobs, by {each} of their beginning", "", wh, "Wh"),
-        plot.columns("per-1000", f"Energy of 1,000 documents, by {each}", "", per_1000, "Wh"),
+        plot.columns("energy", f"Energy of jobs in Wh, by {each} of their beginning", "", wh, "Wh"),
+        plot.columns("per-1000", f"Energy of 1,000 documents in Wh, by {each}", "", per_1000, "Wh"),
     ]

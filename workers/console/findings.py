@@ -6,7 +6,9 @@ import shlex
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Boolean, Integer, cast, func, literal_column, select
+from sqlalchemy import Boolean, Integer, cast, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from starlette.responses import RedirectResponse, Response
 
 from suites.discover import Pack
@@ -16,7 +18,7 @@ from workers.console.listing import Field, Source, asked_of, part
 from workers.console.readers import reader_of
 from workers.console.render import page
 from workers.console.results import first_pack
-from workers.tables import documents, findings
+from workers.tables import documents, findings, is_unsure
 from workers.views import FINDING_COLUMNS
 
 router = APIRouter()
@@ -25,6 +27,23 @@ FACETS = ("task", "label", "source", "unsure")
 ASIDE = ("other_start", "other_end", "page")
 TYPES: dict[str, Any] = dict.fromkeys(("start", "end", "unsure", "other_start", "other_end", "page"), "integer") | dict.fromkeys(("score", "number"), "number")
 FOUND = "found"
+
+
+class _apart(FunctionElement[str]):
+    """A column apart from its indexes. The newest rows are found by their numbers; SQLite would sort all findings of a student by an index of them,
+    while PostgreSQL knows by the bare column how many there are, and chooses well."""
+
+    inherit_cache = True
+
+
+@compiles(_apart, "postgresql")
+def _bare(element: _apart, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(_apart, "sqlite")
+def _hidden(element: _apart, compiler: Any, **options: Any) -> str:
+    return f"coalesce({compiler.process(element.clauses, **options)}, '')"
 
 
 @router.get("/findings")
@@ -60,8 +79,8 @@ def source_of(pack: Pack, student: str, *, by_score: bool) -> Source:
             words[name],
             facet=name in FACETS,
             score=name == "score",
-            # as the index of those that are unsure has it
             truth=literal_column("findings.unsure", Boolean) if name == "unsure" else None,
+            indexed=is_unsure() if name == "unsure" else None,
             sortable=name == "score" and by_score,
             shown=name not in ASIDE,
         )
@@ -70,8 +89,7 @@ def source_of(pack: Pack, student: str, *, by_score: bool) -> Source:
     }
     fields[FOUND] = Field(FOUND, "integer", findings.c.id, "when it was found: the newest first", shown=False)
     rows = findings.join(documents, documents.c.id == findings.c.document_id)
-    # the newest are found by their numbers; by the bare column, an index of the student would have all of its findings sorted
-    of_student, by_index = func.coalesce(findings.c.student_id, "") == student, [findings.c.student_id == student]
+    of_student, by_index = _apart(findings.c.student_id) == student, [findings.c.student_id == student]
     ids = select(documents.c.key).where(documents.c.pack == pack.name)
     hidden = [findings.c.document_id.label("number_of_document"), findings.c.student_id.label("of_student")]
     newest = [findings.c.id.desc()]

@@ -36,7 +36,8 @@ class Field:
     """A column of a list.
 
     `facet`: its values are few, and are counted; `parts`: it holds several labels, joined by commas; `score`: 0 to 1, a bar;
-    `truth`: what is asked where it is to be 1, as the index of those rows has it. Not `sortable`: no index gives the order, and there may be millions of rows.
+    `truth`: what is asked where it is to be 1; `indexed`: the same, as the index of those rows has it. Not `sortable`: no index gives
+    the order, and there may be millions of rows.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Field:
     parts: bool = False
     score: bool = False
     truth: ColumnElement[bool] | None = None
+    indexed: ColumnElement[bool] | None = None
     sortable: bool = True
     shown: bool = True
 
@@ -251,8 +253,8 @@ def conditions(source: Source, asked: Asked, keys: Sequence[str] | None, *, by_i
         yield source.id_column.in_(keys) if keys is not None else like(source.id_column, asked.search)
     for name, value in asked.equal.items():
         one = source.fields[name]
-        if by_index and one.truth is not None and value == "1":
-            yield one.truth
+        if one.truth is not None and one.indexed is not None and value == "1":
+            yield one.indexed if by_index else one.truth
         elif one.parts:
             yield like(literal(", ").concat(one.column).concat(literal(",")), f", {value},")
         else:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, cast, func, select
 
 from suites.discover import Pack
 from workers.reviews.agreement import Agreement, agreement
@@ -72,8 +72,10 @@ def progress(connection: Connection, pack: Pack, student_id: str) -> Progress:
 def _tasks(connection: Connection, pack: Pack, student_id: str, looked_at: Sequence[Judged]) -> Iterator[TaskStanding]:
     of = select(findings.c.task, func.count().label("n")).where(findings.c.student_id == student_id, is_unsure()).group_by(findings.c.task)
     n_unsure = {row.task: row.n for row in connection.execute(of)}
-    given = select(*(findings.c[name] for name in FindingKey._fields), findings.c.unsure).join(reviews, same(reviews, findings)).distinct()
-    in_doubt = {key_of(row): bool(row.unsure) for row in connection.execute(given.where(reviews.c.student_id == student_id))}
+    # a finding looked up for each review: of a join some databases would walk all findings of the student
+    unsure = select(cast(findings.c.unsure, Integer)).where(same(reviews, findings)).limit(1).correlate(reviews).scalar_subquery().label("unsure")
+    keyed = select(*(reviews.c[name] for name in FindingKey._fields), unsure).where(reviews.c.student_id == student_id).distinct()
+    in_doubt = {key_of(row): bool(row.unsure) for row in connection.execute(keyed) if row.unsure is not None}
     for task in pack.annotated_tasks:
         own = [one for one in looked_at if one.key.task == task.name]
         sure = [one for one in own if not in_doubt.get(one.key, True)]

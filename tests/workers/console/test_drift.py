@@ -70,7 +70,7 @@ def test_the_table_says_what_the_verb_says(read: tuple[Settings, str], served: S
     html = served(settings).get("/drift?pack=toy&days=30", headers=bearer()).text
     days = sorted({one.day for one in found})
     wanted = {
-        measure: [(f"{one.psi:.2f}", one.drifted) for one in sorted(found, key=lambda o: o.day) if one.measure == measure]
+        measure: [(f"{one.psi:.2f}", one.drifted) for one in sorted(found, key=lambda o: o.day, reverse=True) if one.measure == measure]
         for measure in {o.measure for o in found}
     }
     assert cells(html) == wanted and len(days) == DAYS
@@ -81,6 +81,7 @@ def test_the_table_says_what_the_verb_says(read: tuple[Settings, str], served: S
     assert len(cells(served(settings).get("/drift?pack=toy&days=7", headers=bearer()).text)["length"]) == 7
 
 
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_the_bound_is_chosen(read: tuple[Settings, str], served: Served) -> None:
     """A higher bound frames fewer; one that is not offered is refused."""
     settings, _ = read
@@ -94,6 +95,7 @@ def test_the_bound_is_chosen(read: tuple[Settings, str], served: Served) -> None
     assert client.get("/drift", headers=bearer()).headers["location"] == "/drift?pack=toy"
 
 
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_what_cannot_be_known_is_said(settings: Settings, served: Served, tmp_path: Path) -> None:
     """Nobody read yet; too few documents; a student whose folder is elsewhere, has no reference, or one that cannot be read."""
     client = served(settings)

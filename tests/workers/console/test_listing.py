@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from workers.console import findings as findings_page
 from workers.console import listing
 from workers.query import read_only
 from workers.settings import Settings
 from workers.store import Store
 
+from ..test_plans import explained
 from .conftest import bearer, pack_of, read_toys
 from .seeded import HOSTILE, STUDENT, seed, seed_many
 
@@ -217,3 +219,19 @@ def test_pages_read_by_a_connection_that_cannot_write_or_see_texts(settings: Set
         with pytest.raises(StoreError), desk.asking.reading() as connection:
             connection.execute(text(sql))
     assert STUDENT not in client.get("/jobs", headers=bearer()).text
+
+
+def test_what_is_unsure_is_found_by_its_index(settings: Settings) -> None:
+    """Rows and their count come from the index of unsure findings alone, on both databases."""
+    store, pack = Store(settings.store_url), pack_of(settings)
+    with store.begin() as connection:
+        seed_many(connection, pack, 5000)
+    source = findings_page.source_of(pack, STUDENT, by_score=True)
+    wanted = listing.Asked("/findings", {"pack": "toy"}, equal={"task": "topic", "unsure": "1"}, sort="score", descending=False)
+    with store.reading() as connection, explained(store, connection) as plans:
+        found = listing.part(connection, source, wanted, ["document", "score"])
+    store.close()
+    assert found.n == 200 and [row["score"] for row in found.rows] == [0.5] * 50
+    rows, counted = (plan for statement, plan in plans.items() if "findings" in statement and ("ORDER BY findings.score" in statement or "count(" in statement))
+    for plan in (rows, counted):
+        assert re.search(r"ix_findings_unsure|student_id_task_score_idx", plan), plan

@@ -29,6 +29,8 @@ from .test_marks import read
 
 Served = Callable[[Settings], TestClient]
 CANARY = "Zanzibarquux"
+# where the database makes no difference
+on_sqlite_alone = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 
 
 def body(number: int) -> str:
@@ -130,6 +132,7 @@ def test_each_text_that_is_shown_is_in_the_audit(client: TestClient, store: Stor
     assert acted(store, "view") == ["document 1", "document 2", "document 1"] and acted(store, "review") == ["pack toy"] * 2
 
 
+@on_sqlite_alone
 def test_analysts_see_how_far_it_is_and_no_text(client: TestClient, store: Store) -> None:
     """The overview lists what waits; texts and decisions are refused."""
     html = client.get("/review?pack=toy", headers=bearer()).text
@@ -207,6 +210,7 @@ def test_what_went_meanwhile_is_passed_over(client: TestClient, store: Store) ->
     assert decided(store) == []
 
 
+@on_sqlite_alone
 def test_texts_that_do_not_open_do_not_hold_up_forever(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many in a row the page says so, and the next one goes on."""
     monkeypatch.setattr(review_page, "PASSED", 2)
@@ -217,6 +221,7 @@ def test_texts_that_do_not_open_do_not_hold_up_forever(client: TestClient, store
     assert json.loads(key_in(shown(client)))[0] == 3
 
 
+@on_sqlite_alone
 def test_a_view_that_cannot_be_recorded_shows_no_text(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text comes with its row in the audit, or not at all."""
 
@@ -228,6 +233,7 @@ def test_a_view_that_cannot_be_recorded_shows_no_text(client: TestClient, store:
     assert (answer.status_code, CANARY in answer.text) == (503, False)
 
 
+@on_sqlite_alone
 def test_a_long_text_is_shown_around_the_finding(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The part that is shown says where it begins, and holds the finding; of an answer about the document it is the beginning."""
     monkeypatch.setattr(review_page, "PART_CHARS", 40)
@@ -251,6 +257,7 @@ def test_what_bears_an_answer_is_shaded_and_others_of_its_task_are_marked(client
     assert read(text_of(shown(client, "anna", "&task=things"))[0]).said == {"o0": body(1)[2:9], "now": body(1)[slice(*PLACE)]}
 
 
+@on_sqlite_alone
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -271,6 +278,7 @@ def test_forms_that_no_page_sends_are_refused(client: TestClient, store: Store, 
     assert decided(store) == []
 
 
+@on_sqlite_alone
 def test_an_unknown_decision_is_told(client: TestClient, store: Store) -> None:
     """The finding stays."""
     html = say(client, do="maybe")
