@@ -73,9 +73,9 @@ $(VENV)/chromium.done: $(VENV)/dev.done
 
 chromium: $(VENV)/chromium.done ## the browser of the console's tests, from Debian's packages
 
-# two processes: most tests use one core
-test: setup-dev $(VENV)/chromium.done ## all tests, about nine minutes on two cores
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# three processes: most tests use one core, and some of them wait
+test: setup-dev $(VENV)/chromium.done ## all tests, about thirteen minutes on two cores
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 lint: setup-dev ## ruff, and the packs' contract
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

@@ -116,7 +116,7 @@ def test_the_command_may_be_stopped_and_goes_on(data: Path, tmp_path: Path) -> N
     """Ctrl-C after the first run leaves its line; the same command makes the table of it and would do the other runs alone."""
     bench = Bench(data, tmp_path / "work", tmp_path / "results", tokens=1, cap=20)
     bench.results.mkdir()
-    command = [sys.executable, "-m", "tests.bench.distillation", "--data-root", data, "--set", "sms_smishing", "--jobs", "2", "--tokens", "1"]
+    command = [sys.executable, "-m", "tests.bench.distillation", "--data-root", data, "--set", "sms_smishing", "--jobs", "1", "--tokens", "1"]
     command += ["--cap", "20", "--work", bench.work, "--results", bench.results]
     log = tmp_path / "log"
     with log.open("w") as errors:

@@ -26,7 +26,7 @@ from workers.tables import documents, findings, readings, work
 
 from .conftest import ROOT, manage, manage_json, write_documents
 
-N = 1500
+N = 3000
 PATIENCE_S = 120.0
 
 

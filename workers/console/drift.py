@@ -18,8 +18,8 @@ from workers.console.desk import Desk, desk
 from workers.console.readers import reader_of
 from workers.console.render import page
 from workers.console.results import first_pack
+from workers.console.tallied import tallied
 from workers.drift import BOUND, Drift, drifts
-from workers.tallies import by_day
 
 router = APIRouter()
 
@@ -50,11 +50,10 @@ def shown(request: Request) -> Response:
     with at.asking.reading() as connection:
         known, student = reader_of(connection, pack, request.query_params.get("student", ""))
         reference, why_not = _reference(at, pack, student)
-        counted = by_day(connection, student) if reference is not None else {}
+        counted = tallied(connection, student, SPANS[span]).counts if reference is not None else {}
     found = [] if reference is None else list(drifts(reference.tally, counted, BOUNDS[bound]))
     # the newest first: it is what is looked for
-    days = sorted({one.day for one in found}, reverse=True)[: SPANS[span]]
-    found = [one for one in found if one.day in set(days)]
+    days = sorted({one.day for one in found}, reverse=True)
     return page(
         request,
         "drift.html",
@@ -67,7 +66,6 @@ def shown(request: Request) -> Response:
         bound=bound,
         bounds=BOUNDS,
         why_not=why_not,
-        n_days=len(counted),
         days=days,
         rows=_rows(found, days),
         newest=[one for one in found if one.drifted and one.day == days[0]],

@@ -68,7 +68,7 @@ def shown(request: Request) -> Response:
         return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
     place = _place(at, who.reviewer, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
     seat = _seat(at, pack, place)
-    with at.viewing, seat.lock:
+    with seat.lock, at.viewing:
         _begin(seat)
         opened = _opened(seat)
         shown_text = None if opened is None else _laid_out(at, pack, *opened)
@@ -94,7 +94,7 @@ def decided(request: Request, given: Form) -> Response:
     pack = at.pack(given.get("pack", ""))
     place = _place(at, name, pack, given.get("mode", ""), given.get("task", ""))
     seat = _seat(at, pack, place)
-    with at.viewing, seat.lock:
+    with seat.lock, at.viewing:
         _begin(seat)
         seat.said = acted(seat.sitting, pack, given)
     return RedirectResponse(address("/review/next", [("pack", pack.name), ("mode", place.mode), ("task", place.task)]) + f"#{NOW}", 303)

@@ -10,7 +10,6 @@ from suites.discover import Pack
 from workers.audit import record
 from workers.keys import Keys, Unopened
 from workers.reviews.decisions import begin, decide, undo
-from workers.reviews.judged import ADDED
 from workers.reviews.key import FindingKey
 from workers.reviews.texts import stored_texts
 from workers.reviews.waiting import Waiting, queue
@@ -97,7 +96,11 @@ class Sitting:
             decide(connection, self._pack, key, self._wanted.reviewer, verdict, new_label=new_label, new_start=new_start, new_end=new_end)
 
         self._store.write(step)
-        self.decided.append(Decision(key, verdict, None if verdict == ADDED else self._taken(key)))
+        # decided anew, as by a page that was sent twice: it takes the place of the former decision
+        former = next((decision for decision in self.decided if decision.key == key), None)
+        if former is not None:
+            self.decided.remove(former)
+        self.decided.append(Decision(key, verdict, self._taken(key) or (former.one if former else None)))
 
     def skip(self, key: FindingKey) -> None:
         """Passes over it: in this sitting it does not come again."""

@@ -308,3 +308,14 @@ def test_with_roles_a_reviewers_login_decides(home: Settings, served: Served, ro
     answer = served(load_settings()).get("/review/next?pack=toy", headers=bearer(REVIEWER))
     assert (answer.status_code, "role reviewer" in answer.text or "right" in answer.text, CANARY in answer.text) == (503, True, False)
     store.close()
+
+
+@on_sqlite_alone
+def test_a_form_that_is_sent_twice_is_one_decision(client: TestClient, store: Store) -> None:
+    """The second time replaces the first, and one undo takes it back: the finding comes again."""
+    key = key_in(shown(client))
+    say(client, do="accept", key=key)
+    html = say(client, do="reject", key=key)
+    assert [row[3] for row in decided(store)] == ["reject"] and "1 decided in this sitting" in html
+    html = say(client, do="undo")
+    assert decided(store) == [] and key_in(html) == key and "0 decided" in html
