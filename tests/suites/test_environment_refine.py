@@ -151,14 +151,18 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     """A hundred thousand characters of anything are read in seconds, and twice as many in no more than four times as long."""
     text = "5 t " + piece * (LONG // len(piece))
     ranges = [Finding("quantities", "QUANTITY", 0.9, 0, len(text))]
-    started = time.thread_time()
-    REFINE(text[: LONG // 2], [])
-    half = time.thread_time() - started
-    started = time.thread_time()
-    REFINE(text, ranges)
-    whole = time.thread_time() - started
-    assert whole < MOST_S
-    assert whole < 4 * half + 0.5
+
+    def tried() -> bool:
+        started = time.thread_time()
+        REFINE(text[: LONG // 2], [])
+        half = time.thread_time() - started
+        started = time.thread_time()
+        REFINE(text, ranges)
+        whole = time.thread_time() - started
+        return whole < MOST_S and whole < 4 * half + 0.5
+
+    # a neighbour on the machine can only make it slower, not faster
+    assert any(tried() for _ in range(3))
 
 
 IDENTIFIERS = {

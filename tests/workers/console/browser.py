@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=en")
 WANTED = "Chromium and its driver are needed. Run: make chromium, or: apt-get install -y --no-install-recommends chromium chromium-driver"
@@ -64,3 +69,29 @@ def shoot(driver: Driver, file: Path, *, whole: bool = False) -> None:
 
     options: dict[str, Any] = {"format": "png", "captureBeyondViewport": whole}
     file.write_bytes(base64.b64decode(driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]))
+
+
+def until(driver: Driver, holds: Callable[[Driver], object], seconds: float = 15) -> None:
+    # of a page that is replaced meanwhile the driver says many things: that a node is gone, stale, or of another document
+    WebDriverWait(driver, seconds, poll_frequency=0.05, ignored_exceptions=(WebDriverException,)).until(holds)
+
+
+def one(driver: Driver, css: str) -> WebElement:
+    return driver.find_element(By.CSS_SELECTOR, css)
+
+
+def many(driver: Driver, css: str) -> list[WebElement]:
+    return driver.find_elements(By.CSS_SELECTOR, css)
+
+
+def press(driver: Driver, *keys: str) -> None:
+    for key in keys:
+        ActionChains(driver).send_keys(key).perform()
+
+
+def path(driver: Driver) -> str:
+    return str(driver.execute_script("return location.pathname + location.search"))
+
+
+def style(driver: Driver, css: str, name: str) -> str:
+    return str(driver.execute_script("return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]", css, name))

@@ -23,6 +23,8 @@ from workers.submit import submit
 
 from ...conftest import toy_sample
 from ..test_roles import roles_url  # noqa: F401 (a fixture)
+from .browser import Driver, chromium, complaints, requests, strangers
+from .process import Running
 
 ANALYST, REVIEWER = "analyst-token-of-the-tests", "reviewer-token-of-the-tests"
 REVIEWERS = {"anna": REVIEWER, "bela": f"{REVIEWER}-bela", "carl": f"{REVIEWER}-carl"}
@@ -85,3 +87,20 @@ def read_toys(settings: Settings, folder: Path, n: int = 40, *, name: str = "toy
     drain(store, settings, budget_s=120)
     store.close()
     return job.job_id
+
+
+@pytest.fixture(scope="module")
+def chrome(running: Running) -> Iterator[Driver]:
+    with chromium() as driver:
+        driver.get(running.links["anna"])
+        yield driver
+
+
+@pytest.fixture
+def browser(chrome: Driver, running: Running) -> Iterator[Driver]:
+    """The browser, signed in as a reviewer; whatever a test does in it, no page may complain or ask another site for anything."""
+    complaints(chrome)
+    requests(chrome)
+    yield chrome
+    assert complaints(chrome) == []
+    assert strangers(requests(chrome), running.url) == []

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 from sqlalchemy import insert, text
 
 from pipelines.student import Student
@@ -25,7 +22,7 @@ from workers.store import Store
 from workers.tables import jobs, sources
 
 from ...conftest import toy_sample
-from .browser import Driver, chromium, complaints, requests, strangers
+from .browser import Driver, chromium, complaints, many, one, path, press, requests, strangers, style, until
 from .conftest import pack_of, read_toys
 from .process import Running, console
 from .seeded import HOSTILE, OTHER, STUDENT, seed
@@ -58,49 +55,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory, toy_folder: Path, toy_stude
 def running(filled: Settings) -> Iterator[Running]:
     with console(filled, "--reviewer", "anna") as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def chrome(running: Running) -> Iterator[Driver]:
-    with chromium() as driver:
-        driver.get(running.links["anna"])
-        yield driver
-
-
-@pytest.fixture
-def browser(chrome: Driver, running: Running) -> Iterator[Driver]:
-    """The browser, signed in as a reviewer; whatever a test does in it, no page may complain or ask another site for anything."""
-    complaints(chrome)
-    requests(chrome)
-    yield chrome
-    assert complaints(chrome) == []
-    assert strangers(requests(chrome), running.url) == []
-
-
-def until(driver: Driver, holds: Callable[[Driver], object], seconds: float = 15) -> None:
-    gone = (NoSuchElementException, StaleElementReferenceException)  # the page is another by now
-    WebDriverWait(driver, seconds, poll_frequency=0.05, ignored_exceptions=gone).until(holds)
-
-
-def one(driver: Driver, css: str) -> WebElement:
-    return driver.find_element(By.CSS_SELECTOR, css)
-
-
-def many(driver: Driver, css: str) -> list[WebElement]:
-    return driver.find_elements(By.CSS_SELECTOR, css)
-
-
-def press(driver: Driver, *keys: str) -> None:
-    for key in keys:
-        ActionChains(driver).send_keys(key).perform()
-
-
-def path(driver: Driver) -> str:
-    return str(driver.execute_script("return location.pathname + location.search"))
-
-
-def style(driver: Driver, css: str, name: str) -> str:
-    return str(driver.execute_script("return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]", css, name))
 
 
 def first_toy(settings: Settings) -> int:

@@ -17,10 +17,10 @@ from workers.store import Store
 from workers.tables import reviews
 
 from ..reviewed import fill, thing, topic
-from .browser import Driver, chromium, complaints, requests, strangers
+from .browser import Driver, many, one, path, press, until
 from .conftest import pack_of
 from .process import Running, console
-from .test_browser import STICKS_OUT, many, one, path, press, until
+from .test_browser import STICKS_OUT
 
 # what is not seen is a code point, a cat of the second plane is one too, and two of UTF-16
 BODY = "A\u200b wolf \u202eand\u202c 🐈 a grey cat, then <b>rain</b> & a grey hen.\nThe end"
@@ -57,23 +57,10 @@ def running(store: Store) -> Iterator[Running]:
         yield served
 
 
-@pytest.fixture(scope="module")
-def chrome(running: Running) -> Iterator[Driver]:
-    with chromium() as driver:
-        driver.get(running.links["anna"])
-        yield driver
-
-
-@pytest.fixture
-def browser(chrome: Driver, running: Running, store: Store) -> Iterator[Driver]:
-    """The browser with nothing decided; no page may complain or ask another site for anything."""
+@pytest.fixture(autouse=True)
+def nothing_decided(store: Store) -> None:
     with store.begin() as connection:
         connection.execute(delete(reviews))
-    complaints(chrome)
-    requests(chrome)
-    yield chrome
-    assert complaints(chrome) == []
-    assert strangers(requests(chrome), running.url) == []
 
 
 def decided(store: Store) -> list[tuple[object, ...]]:
