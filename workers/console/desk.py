@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Lock, Semaphore
 
 from starlette.requests import Request
 
 from suites.discover import Pack, discover
-from suites.errors import UsageError, unknown
-from workers.console.asking import Asking
+from suites.errors import StoreError, UsageError, unknown
+from workers.console.asking import PAGE_S, Asking
 from workers.console.pulse import Pulse
 from workers.console.seats import Seats
 from workers.console.sql_child import Child
@@ -55,6 +56,17 @@ class Desk:
     def close(self) -> None:
         self.asking.close()
         self.store.close()
+
+
+@contextmanager
+def held(lock: Lock | Semaphore) -> Iterator[None]:
+    """A lock or place that is waited for as long as a page may take. Raises StoreError where it is not free by then."""
+    if not lock.acquire(timeout=PAGE_S):
+        raise StoreError("Other pages that open texts are still waiting for the store. Try again.", "busy")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def desk(request: Request) -> Desk:

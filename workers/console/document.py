@@ -18,7 +18,7 @@ from suites.types import Finding, Task
 from workers.audit import record_alone
 from workers.console.agreement import finding_of
 from workers.console.asked import address, whole, words
-from workers.console.desk import Desk, desk, viewer
+from workers.console.desk import Desk, desk, held, viewer
 from workers.console.listing import like
 from workers.console.marks import Mark, marks_of
 from workers.console.marks import marked as marked_text
@@ -195,7 +195,7 @@ def _opened(at: Desk, who: Viewer, request: Request, document: Row[Any]) -> Open
     if who.reviewer is None:
         return Opened(withheld="The text is shown to reviewers.")
     begin = whole(request, "from", 0, 0, max(0, document.n_chars - 1))
-    with at.viewing:
+    with held(at.viewing):
         try:
             record_alone(at.store, "view", f"document {document.id}", {"reviewer": who.reviewer})
         except StoreError:

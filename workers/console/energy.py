@@ -23,7 +23,6 @@ router = APIRouter()
 SHOWN = 30
 DAY_S = 86_400.0
 WH = 1000.0
-MG = 1000.0
 
 
 @router.get("/energy")

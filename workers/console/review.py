@@ -15,7 +15,7 @@ from suites.types import Finding, Task
 from workers.arguments import CHECK_SURE
 from workers.console.agreement import finding_of
 from workers.console.asked import address, words
-from workers.console.desk import Desk, desk, reviewer, viewer
+from workers.console.desk import Desk, desk, held, reviewer, viewer
 from workers.console.forms import Form
 from workers.console.marks import Mark, marked, marks_of
 from workers.console.render import page
@@ -40,6 +40,8 @@ SHOWN_FINDINGS = 1000
 # texts that do not open are passed over, so many in one request
 PASSED = 20
 NOW = "now"
+WORDS_CHARS = 200
+ANSWER = ("task", "label", "start", "end", "other_start", "other_end")
 
 
 @router.get("/review")
@@ -59,6 +61,18 @@ def overview(request: Request) -> Response:
     return page(request, "review.html", pack=pack, packs=at.packs, standing=standing, rows=rows, modes=MODES, reasons=REASONS)
 
 
+@router.get("/review/begin")
+def begun(request: Request) -> Response:
+    """A new sitting: what was passed over in the former one comes again."""
+    at, who = desk(request), viewer(request)
+    pack = at.pack(words(request, "pack", NAME_CHARS))
+    if who.reviewer is None:
+        return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
+    place = _place(at, who.reviewer, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
+    at.seats.leave(place)
+    return _next(place)
+
+
 @router.get("/review/next")
 def shown(request: Request) -> Response:
     """What is to be looked at now, in its text."""
@@ -68,7 +82,7 @@ def shown(request: Request) -> Response:
         return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
     place = _place(at, who.reviewer, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
     seat = _seat(at, pack, place)
-    with seat.lock, at.viewing:
+    with held(seat.lock), held(at.viewing):
         _begin(seat)
         opened = _opened(seat)
         shown_text = None if opened is None else _laid_out(at, pack, *opened)
@@ -83,7 +97,7 @@ def shown(request: Request) -> Response:
             said=seat.told(),
             n_decided=len(seat.sitting.decided),
             n_skipped=len(seat.sitting.skipped),
-            last=seat.sitting.decided[-1] if seat.sitting.decided else None,
+            last=key_told(seat.sitting.decided[-1].key) if seat.sitting.decided else "",
         )
 
 
@@ -94,10 +108,14 @@ def decided(request: Request, given: Form) -> Response:
     pack = at.pack(given.get("pack", ""))
     place = _place(at, name, pack, given.get("mode", ""), given.get("task", ""))
     seat = _seat(at, pack, place)
-    with seat.lock, at.viewing:
+    with held(seat.lock), held(at.viewing):
         _begin(seat)
         seat.said = acted(seat.sitting, pack, given)
-    return RedirectResponse(address("/review/next", [("pack", pack.name), ("mode", place.mode), ("task", place.task)]) + f"#{NOW}", 303)
+    return _next(place)
+
+
+def _next(place: Place) -> Response:
+    return RedirectResponse(address("/review/next", [("pack", place.pack), ("mode", place.mode), ("task", place.task)]) + f"#{NOW}", 303)
 
 
 def _place(at: Desk, name: str, pack: Pack, mode: str, task: str) -> Place:
@@ -147,6 +165,7 @@ class Shown:
     one: Waiting
     task: Task
     key: str
+    words: str
     html: str
     begin: int
     end: int
@@ -156,14 +175,20 @@ class Shown:
 
 def _laid_out(at: Desk, pack: Pack, one: Waiting, text: str) -> Shown:
     task = pack.tasks[one.key.task]
-    begin = 0 if task.is_of_document else max(0, one.key.start - BEFORE) if len(text) > PART_CHARS else 0
+    begin = 0 if task.is_of_document or len(text) <= PART_CHARS else max(0, _first(one) - BEFORE)
     part = text[begin : begin + PART_CHARS]
     with at.asking.reading() as connection:
         beside = _beside(connection, pack, one)
     marks = [mark for i, found in enumerate(beside) for mark in marks_of(f"o{i}", found, hue=2, is_evidence=task.is_of_document)]
-    html = marked(part, begin, marks + _current(one, task))
-    end = begin + len(part)
-    return Shown(one, task, key_told(one.key), html, begin, end, other_labels(task, one.key.label), addable_tasks(pack))
+    # not stops of the Tab key: there may be hundreds before the buttons
+    html = marked(part, begin, marks + _current(one, task), focusable=False)
+    said = "" if task.is_of_document else text[one.key.start : min(one.key.end, one.key.start + WORDS_CHARS)]
+    return Shown(one, task, key_told(one.key), said, html, begin, begin + len(part), other_labels(task, one.key.label), addable_tasks(pack))
+
+
+def _first(one: Waiting) -> int:
+    """Where what is shown begins: of a pair the range that comes first."""
+    return min(one.key.start, one.key.other_start) if one.key.other_end else one.key.start
 
 
 def _current(one: Waiting, task: Task) -> list[Mark]:
@@ -181,6 +206,4 @@ def _beside(connection: Connection, pack: Pack, one: Waiting) -> list[Finding]:
     columns = [findings.c[name] for name in Finding.__dataclass_fields__]
     query = select(*columns).where(findings.c.document_id == one.key.document_id, findings.c.student_id == one.key.student_id, findings.c.task.in_(names))
     rows = connection.execute(query.order_by(findings.c.start, findings.c.end).limit(SHOWN_FINDINGS))
-    return [
-        each for each in map(finding_of, rows) if (each.task, each.start, each.end, each.label) != (one.key.task, one.key.start, one.key.end, one.key.label)
-    ]
+    return [each for each in map(finding_of, rows) if any(getattr(each, name) != getattr(one.key, name) for name in ANSWER)]

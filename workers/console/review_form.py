@@ -13,8 +13,14 @@ from workers.reviews.sitting import Decision, Sitting
 
 # it was erased, or read anew: it cannot be decided any more
 GONE = frozenset({"no_finding", "no_document"})
+# Enter in a field decides nothing: it may be meant either way
+UNSAID = "Say what the words are: those that were meant here, or some that were missed."
+NOTHING = "Nothing of this sitting is there to be taken back."
 # offsets of the longest text, and numbers of documents
 DIGITS = 18
+# of the columns
+MOST_OFFSET = 2**31 - 1
+NO_FINDING = "The form names no finding. Load the page again."
 _TYPES = (int, str, str, str, int, int, int, int)
 
 
@@ -24,10 +30,9 @@ def key_told(key: FindingKey) -> str:
 
 
 def acted(sitting: Sitting, pack: Pack, given: Mapping[str, str]) -> str:
-    """Does what the form says; gives what is to be told of it, also where it could not be done. Raises UsageError for what no page of ours sends."""
+    """Does what the form says; gives what is to be told of it, also where it could not be done. Raises UsageError where it names no finding."""
     if given.get("do") == "undo":
-        last = sitting.undo()
-        return f"Taken back: {_told(last)}." if last else "Nothing of this sitting is there to be taken back."
+        return _undone(sitting, given.get("last", ""))
     key = _key(given)
     if given.get("do") == "skip":
         sitting.skip(key)
@@ -41,6 +46,15 @@ def acted(sitting: Sitting, pack: Pack, given: Mapping[str, str]) -> str:
     return f"{_told(sitting.decided[-1])[0].upper()}{_told(sitting.decided[-1])[1:]}."
 
 
+def _undone(sitting: Sitting, meant: str) -> str:
+    """Takes back the decision that the page named as the last one: where another came since, by another window or a second click, it stays."""
+    if not sitting.decided or key_told(sitting.decided[-1].key) != meant:
+        return "Nothing was taken back: that decision is not the last one of this sitting any more." if meant else NOTHING
+    last = sitting.undo()
+    assert last is not None
+    return f"Taken back: {_told(last)}."
+
+
 def _decided(sitting: Sitting, pack: Pack, key: FindingKey, given: Mapping[str, str]) -> None:
     do = given.get("do", "")
     if do in (ACCEPTED, REJECTED):
@@ -52,7 +66,7 @@ def _decided(sitting: Sitting, pack: Pack, key: FindingKey, given: Mapping[str, 
     elif "label" in given:
         sitting.decide(key, CORRECTED, new_label=given["label"])
     else:
-        raise UsageError(unknown("decision", do, [ACCEPTED, REJECTED, "label", "move", ADDED, "skip", "undo"]), "bad_form")
+        raise UsageError(UNSAID if do == "none" else unknown("decision", do, [ACCEPTED, REJECTED, "label", "move", ADDED, "skip", "undo"]), "bad_form")
 
 
 def _moved(sitting: Sitting, pack: Pack, key: FindingKey, given: Mapping[str, str]) -> None:
@@ -84,7 +98,7 @@ def _answer(pack: Pack, given: Mapping[str, str]) -> tuple[str, str]:
 
 def _number(given: Mapping[str, str], name: str) -> int:
     value = given.get(name, "").strip()
-    if not (value.isascii() and value.isdecimal() and len(value) <= DIGITS):
+    if not (value.isascii() and value.isdecimal() and len(value) <= DIGITS and int(value) <= MOST_OFFSET):
         raise UsageError(f"{name}: expected a whole number. Mark the words in the text, or type where they begin and end.", "bad_range")
     return int(value)
 
@@ -93,12 +107,16 @@ def _key(given: Mapping[str, str]) -> FindingKey:
     """Raises UsageError."""
     try:
         parts = json.loads(given.get("key", ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         parts = None
     if not isinstance(parts, list) or len(parts) != len(_TYPES) or any(type(part) is not kind for part, kind in zip(parts, _TYPES, strict=True)):
-        raise UsageError("The form names no finding. Load the page again.", "bad_form")
-    if any(abs(part) >= 10**DIGITS for part in parts if isinstance(part, int)):
-        raise UsageError("The form names no finding. Load the page again.", "bad_form")
+        raise UsageError(NO_FINDING, "bad_form")
+    number, *offsets = (part for part in parts if isinstance(part, int))
+    if not 0 < number < 10**DIGITS or not all(0 <= offset <= MOST_OFFSET for offset in offsets):
+        raise UsageError(NO_FINDING, "bad_form")
+    # half of a surrogate pair is no text, and NUL none that PostgreSQL takes
+    if any(char == "\x00" or "\ud800" <= char <= "\udfff" for part in parts if isinstance(part, str) for char in part):
+        raise UsageError(NO_FINDING, "bad_form")
     return FindingKey(*parts)
 
 

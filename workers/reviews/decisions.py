@@ -6,7 +6,7 @@ time, who waits for all others, and would say nothing that the row does not. Whi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +22,15 @@ from workers.tables import documents, findings, now_s, readings, reviews
 
 REVIEWER_CHARS = 80
 _MAY_REVIEW = text("SELECT has_table_privilege('texts', 'SELECT') AND has_table_privilege('reviews', 'INSERT')")
+
+
+class Said(NamedTuple):
+    """A decision: its verdict, and of a correction what is right."""
+
+    verdict: str
+    new_label: str | None = None
+    new_start: int | None = None
+    new_end: int | None = None
 
 
 def begin(connection: Connection, pack: Pack, student_id: str, reviewer: str) -> None:
@@ -52,8 +61,8 @@ def decide(
     new_label: str | None = None,
     new_start: int | None = None,
     new_end: int | None = None,
-) -> None:
-    """Stores what a reviewer says of a finding; their former decision about it is replaced.
+) -> Said | None:
+    """Stores what a reviewer says of a finding; their former decision about it is replaced, and given back.
 
     `accept`: it is right. `correct`: it has another label of the task (`new_label`), another range (`new_start`, `new_end`; of spans), or both.
     `reject`: it is wrong, and what is right is not said. `add`: the student missed what `key` says. Raises UsageError for what the pack, the document
@@ -69,7 +78,15 @@ def decide(
         _check_correction(task, key, new_label, new_start, new_end, n_chars)
     elif (new_label, new_start, new_end) != (None, None, None):
         raise UsageError(f"A new label or range goes with {CORRECTED!r}, not with {verdict!r}.", "bad_verdict")
-    _store(connection, key, checked_name(reviewer), verdict, {"new_label": new_label, "new_start": new_start, "new_end": new_end})
+    former = said_of(connection, key, reviewer)
+    put(connection, key, checked_name(reviewer), Said(verdict, new_label, new_start, new_end))
+    return former
+
+
+def said_of(connection: Connection, key: FindingKey, reviewer: str) -> Said | None:
+    """What this reviewer has decided about a finding."""
+    row = connection.execute(select(*(reviews.c[name] for name in Said._fields)).where(is_at(reviews, key), reviews.c.reviewer == reviewer)).first()
+    return None if row is None else Said(*row)
 
 
 def other_labels(task: Task, label: str) -> list[str]:
@@ -99,11 +116,12 @@ def undo(connection: Connection, student_id: str, reviewer: str, key: FindingKey
     return key_of(row)
 
 
-def _store(connection: Connection, key: FindingKey, reviewer: str, verdict: str, new: dict[str, Any]) -> None:
+def put(connection: Connection, key: FindingKey, reviewer: str, said: Said) -> None:
+    """Stores a decision that was checked, in place of a former one."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    said = {"verdict": verdict, "reviewed_at": now_s(), **new}
-    made = dialect.insert(reviews).values(**key._asdict(), reviewer=reviewer, **said)
-    connection.execute(made.on_conflict_do_update(index_elements=[*FindingKey._fields, "reviewer"], set_=said))
+    values = {**said._asdict(), "reviewed_at": now_s()}
+    made = dialect.insert(reviews).values(**key._asdict(), reviewer=reviewer, **values)
+    connection.execute(made.on_conflict_do_update(index_elements=[*FindingKey._fields, "reviewer"], set_=values))
 
 
 def _told(key: FindingKey) -> str:

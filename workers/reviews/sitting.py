@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from suites.discover import Pack
 from workers.audit import record
 from workers.keys import Keys, Unopened
-from workers.reviews.decisions import begin, decide, undo
+from workers.reviews.decisions import Said, begin, decide, put, said_of, undo
 from workers.reviews.key import FindingKey
 from workers.reviews.texts import stored_texts
 from workers.reviews.waiting import Waiting, queue
@@ -34,11 +34,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided of a finding. `one`: what was shown; None where it did not wait."""
+    """What was decided of a finding. `one`: what was shown; None where it did not wait. `former`: what the reviewer had said of it before this sitting."""
 
     key: FindingKey
     verdict: str
     one: Waiting | None
+    former: Said | None
 
 
 class Sitting:
@@ -57,8 +58,14 @@ class Sitting:
 
     def next(self) -> Waiting | None:
         """What is to be looked at now; None: nothing waits. Raises UsageError for a task that is not the pack's."""
+        while self._upcoming and self._is_judged(self._upcoming[0].key):  # elsewhere meanwhile: at a terminal, or of another task's list
+            del self._upcoming[0]
         self._upcoming = self._upcoming or self._fetched()
         return self._upcoming[0] if self._upcoming else None
+
+    def _is_judged(self, key: FindingKey) -> bool:
+        with self._store.reading() as connection:
+            return said_of(connection, key, self._wanted.reviewer) is not None
 
     def _fetched(self) -> list[Waiting]:
         asked = self._wanted
@@ -91,20 +98,22 @@ class Sitting:
     def decide(self, key: FindingKey, verdict: str, *, new_label: str | None = None, new_start: int | None = None, new_end: int | None = None) -> None:
         """Stores a decision. Raises UsageError for what cannot be said of it, also because it was erased meanwhile."""
 
-        def step(connection: Connection) -> None:
+        def step(connection: Connection) -> Said | None:
             writable(connection)
-            decide(connection, self._pack, key, self._wanted.reviewer, verdict, new_label=new_label, new_start=new_start, new_end=new_end)
+            return decide(connection, self._pack, key, self._wanted.reviewer, verdict, new_label=new_label, new_start=new_start, new_end=new_end)
 
-        self._store.write(step)
-        # decided anew, as by a page that was sent twice: it takes the place of the former decision
-        former = next((decision for decision in self.decided if decision.key == key), None)
-        if former is not None:
-            self.decided.remove(former)
-        self.decided.append(Decision(key, verdict, self._taken(key) or (former.one if former else None)))
+        former, one = self._store.write(step), self._taken(key)
+        # decided anew, as by a page that was sent twice: it takes the place of what was decided in this sitting
+        before = next((decision for decision in self.decided if decision.key == key), None)
+        if before is not None:
+            self.decided.remove(before)
+            former, one = before.former, one or before.one
+        self.decided.append(Decision(key, verdict, one, former))
 
     def skip(self, key: FindingKey) -> None:
         """Passes over it: in this sitting it does not come again."""
-        self.skipped.append(key)
+        if key not in self.skipped:
+            self.skipped.append(key)
         self._taken(key)
 
     def _taken(self, key: FindingKey) -> Waiting | None:
@@ -114,16 +123,20 @@ class Sitting:
         return one
 
     def undo(self) -> Decision | None:
-        """Takes back the last decision of this sitting: what it was about comes next. None: there is none."""
+        """Takes back the last decision of this sitting: what it was about comes next, and what was said of it before holds again. None: there is none."""
         if not self.decided:
             return None
-        last = self.decided.pop()
+        last = self.decided[-1]
 
         def step(connection: Connection) -> None:
             writable(connection)
-            undo(connection, last.key.student_id, self._wanted.reviewer, last.key)
+            if last.former is not None:
+                put(connection, last.key, self._wanted.reviewer, last.former)
+            else:
+                undo(connection, last.key.student_id, self._wanted.reviewer, last.key)
 
         self._store.write(step)
+        self.decided.remove(last)
         if last.one is not None:
             self._upcoming.insert(0, last.one)
         return last

@@ -107,7 +107,7 @@ def test_what_cannot_be_known_is_said(settings: Settings, served: Served, tmp_pa
 
     assert "No student has read for this pack" in page()
     read_toys(settings, tmp_path, 5)
-    assert "No day on which it has read 30 documents among its last 14" in page()
+    assert "No day among its last 14 of which there are 30 documents" in page()
     store = Store(settings.store_url)
     with store.begin() as connection:
         connection.execute(insert(students).values(id="toy-elsewhere", pack="toy", state="retired", seen_at=0.0))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from html import unescape
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 from suites.errors import StoreError
 from suites.types import Finding
 from workers.audit import acts, verify_chain
+from workers.console import desk as desks
 from workers.console import review as review_page
 from workers.reviews import sitting as sittings
 from workers.settings import Settings, load_settings
@@ -63,16 +65,22 @@ def shown(client: TestClient, who: str = "anna", params: str = "") -> str:
     return answer.text
 
 
-def key_in(html: str) -> str:
-    found = re.search(r'name="key" value="([^"]*)"', html)
+def field_in(html: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', html)
     assert found is not None, html[-2000:]
     return unescape(found[1])
+
+
+def key_in(html: str) -> str:
+    return field_in(html, "key")
 
 
 def say(client: TestClient, who: str = "anna", *, mode: str = "", key: str | None = None, **given: Any) -> str:
     """Sends a form about what is shown, or about `key`; gives the page that follows."""
     params = f"&mode={mode}" if mode else ""
-    sent = {"pack": "toy", "mode": mode} | ({} if given.get("do") == "undo" else {"key": key or key_in(shown(client, who, params))}) | given
+    html = shown(client, who, params)
+    named = {"last": field_in(html, "last")} if given.get("do") == "undo" else {"key": key or key_in(html)}
+    sent = {"pack": "toy", "mode": mode} | named | given
     answer = client.post("/review/next", data=sent, headers=bearer(REVIEWERS[who]))
     assert answer.status_code == 303, answer.text[-1500:]
     assert answer.headers["location"].startswith("/review/next?pack=toy") and answer.headers["location"].endswith("#now")
@@ -189,7 +197,7 @@ def test_two_reviewers_and_a_third(client: TestClient, store: Store) -> None:
     for verdict in ("accept", "accept", "reject"):
         say(client, "anna", do=verdict)
     html = shown(client, "bela", "&mode=second")
-    assert "second reading" in html and "accepted" not in html
+    assert "second reading" in html and "anna" not in html
     for _ in range(3):
         say(client, "bela", mode="second", do="accept")
     overview = client.get("/review?pack=toy", headers=bearer(REVIEWERS["carl"])).text
@@ -266,6 +274,11 @@ def test_what_bears_an_answer_is_shaded_and_others_of_its_task_are_marked(client
         ({"do": "accept", "key": '[true, "a", "b", "c", 1, 2, 0, 0]'}, "names no finding"),
         ({"do": "accept", "key": f'[{10**30}, "a", "b", "c", 1, 2, 0, 0]'}, "names no finding"),
         ({"do": "accept", "key": "not json"}, "names no finding"),
+        ({"do": "accept", "key": "[" * 50_000}, "names no finding"),
+        ({"do": "accept", "key": r'[1, "\u0000", "topic", "weather", 0, 100, 0, 0]'}, "names no finding"),
+        ({"do": "accept", "key": r'[1, "\ud800", "topic", "weather", 0, 100, 0, 0]'}, "names no finding"),
+        ({"do": "accept", "key": f'[1, "{STUDENT}", "topic", "weather", 0, {10**17}, 0, 0]'}, "names no finding"),
+        ({"do": "accept", "key": f'[0, "{STUDENT}", "topic", "weather", 0, 100, 0, 0]'}, "names no finding"),
         ({"mode": "thrid"}, "no mode 'thrid'"),
         ({"task": "topik"}, "Did you mean"),
         ({"pack": "toi"}, "Did you mean"),
@@ -304,6 +317,8 @@ def test_with_roles_a_reviewers_login_decides(home: Settings, served: Served, ro
     say(client, do="accept")
     assert decided(store) == [(1, "topic", "weather", "accept", None, None, None)]
     assert acted(store, "review") == ["pack toy"] and acted(store, "view") == ["document 1"]
+    say(client, do="undo")
+    assert decided(store) == []
     monkeypatch.setenv("STILLHOUSE_STORE__URL", url_of(roles_url, "a_analyst"))
     answer = served(load_settings()).get("/review/next?pack=toy", headers=bearer(REVIEWER))
     assert (answer.status_code, "role reviewer" in answer.text or "right" in answer.text, CANARY in answer.text) == (503, True, False)
@@ -319,3 +334,73 @@ def test_a_form_that_is_sent_twice_is_one_decision(client: TestClient, store: St
     assert [row[3] for row in decided(store)] == ["reject"] and "1 decided in this sitting" in html
     html = say(client, do="undo")
     assert decided(store) == [] and key_in(html) == key and "0 decided" in html
+
+
+@on_sqlite_alone
+def test_undo_takes_back_what_the_page_names(client: TestClient, store: Store) -> None:
+    """A page that is not the newest, or a second click, takes back nothing else."""
+    say(client, do="accept")
+    old = shown(client)
+    say(client, do="reject")
+    for page, left in ((old, 2), (None, 1), (None, 0)):
+        last = field_in(page or shown(client), "last")
+        client.post("/review/next", data={"pack": "toy", "do": "undo", "last": last}, headers=bearer(REVIEWER))
+        assert len(decided(store)) == left
+    say(client, do="accept")
+    html = shown(client)
+    for words in ("Taken back", "Nothing was taken back"):
+        client.post("/review/next", data={"pack": "toy", "do": "undo", "last": field_in(html, "last")}, headers=bearer(REVIEWER))
+        assert said(shown(client)).startswith(words)
+
+
+@on_sqlite_alone
+def test_an_undo_that_fails_can_be_tried_again(client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decision stays the last one."""
+
+    def away(*args: object) -> None:
+        raise StoreError("The database is away.", "store_14")
+
+    say(client, do="accept")
+    say(client, do="reject")
+    last = field_in(shown(client), "last")
+    with monkeypatch.context() as patch:
+        patch.setattr(sittings, "undo", away)
+        answer = client.post("/review/next", data={"pack": "toy", "do": "undo", "last": last}, headers=bearer(REVIEWER))
+        assert answer.status_code == 503 and len(decided(store)) == 2
+    say(client, do="undo")
+    assert [row[3] for row in decided(store)] == ["accept"]
+
+
+def test_what_was_decided_elsewhere_is_neither_shown_nor_lost(client: TestClient, store: Store) -> None:
+    """Of another list, or at a terminal: it does not come again; decided anew from an old page, undo brings the former decision back."""
+    key = key_in(shown(client))
+    answer = client.post("/review/next", data={"pack": "toy", "task": "topic", "key": key, "label": "animals"}, headers=bearer(REVIEWER))
+    assert answer.status_code == 303
+    html = shown(client)
+    assert json.loads(key_in(html))[0] == 2, "what waited in this list was decided in the other"
+    say(client, do="accept", key=key)
+    assert [row[3:5] for row in decided(store)] == [("accept", None)]
+    say(client, do="undo")
+    assert [row[3:5] for row in decided(store)] == [("correct", "animals")]
+    assert json.loads(key_in(shown(client)))[0] == 2
+
+
+def test_a_new_sitting_brings_what_was_passed_over(client: TestClient, store: Store) -> None:
+    """The page before begins one; it is in the audit."""
+    key = key_in(shown(client))
+    assert "1 passed over" in say(client, do="skip") and key_in(shown(client)) != key
+    answer = client.get("/review/begin?pack=toy&mode=&task=", headers=bearer(REVIEWER))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/review/next?pack=toy#now")
+    assert key_in(shown(client)) == key and acted(store, "review") == ["pack toy"] * 2
+    assert client.get("/review/begin?pack=toy", headers=bearer()).headers["location"] == "/review?pack=toy"
+
+
+def test_a_page_waits_only_so_long_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it says so; a place that is free is taken, and given back."""
+    monkeypatch.setattr(desks, "PAGE_S", 0.05)
+    place = Lock()
+    with place, pytest.raises(StoreError, match="Try again"), desks.held(place):
+        raise AssertionError
+    with desks.held(place):
+        assert place.locked()
+    assert not place.locked()

@@ -104,16 +104,51 @@ def test_one_key_each(browser: Driver, running: Running, store: Store) -> None:
     assert decided(store) == before, "keys decide nothing while the list of keys is open"
 
 
-def test_a_key_that_is_held_decides_once(browser: Driver, running: Running, store: Store) -> None:
-    """However often it comes before the next page is there, what is shown is decided once, and nothing else."""
-    browser.get(f"{running.url}/review/next?pack=toy&task=topic&mode=")
-    script = "for (let i = 0; i < 5; i++) document.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true, repeat: i > 0}))"
-    browser.execute_script(f"window.old = true; {script}")
+COUNT = "document.addEventListener('submit', (e) => { if (!e.defaultPrevented) sessionStorage.sent = Number(sessionStorage.sent ?? 0) + 1 })"
+
+
+@pytest.mark.parametrize(
+    "often",
+    [
+        "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true, repeat: i > 0}))",
+        "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true}))",
+        "document.querySelector('button[value=accept]').click()",
+    ],
+    ids=["a key that is held", "a key", "a button"],
+)
+def test_what_comes_often_decides_once(browser: Driver, running: Running, store: Store, often: str) -> None:
+    """However often it comes before the next page is there, the page is sent once."""
+    browser.get(f"{running.url}/review/next?pack=toy&task=topic")
+    browser.execute_script(f"sessionStorage.clear(); window.old = true; {COUNT}; for (let i = 0; i < 5; i++) {often}")
     until(browser, lambda d: d.execute_script("return !window.old && document.readyState === 'complete'"))
-    assert len(decided(store)) == 1 and len(many(browser, "#text")) == 1
-    browser.execute_script("for (let i = 0; i < 5; i++) document.dispatchEvent(new KeyboardEvent('keydown', {key: 'r', bubbles: true}))")
-    until(browser, lambda d: len(decided(store)) == 2)
+    assert browser.execute_script("return sessionStorage.sent") == "1" and len(decided(store)) == 1
+
+
+def test_keys_can_be_switched_off(browser: Driver, running: Running, store: Store) -> None:
+    """It is kept for the next page; and the list of keys, closed by its button, leaves them as they were."""
+    browser.get(f"{running.url}/review/next?pack=toy&task=topic")
+    press(browser, "?")
+    until(browser, lambda d: one(d, "#keys").get_attribute("open"))
+    press(browser, Keys.ENTER)
+    until(browser, lambda d: not one(d, "#keys").get_attribute("open"))
+    pressed(browser, "a")
+    assert len(decided(store)) == 1
+    one(browser, "#keys-on").click()
+    press(browser, "a")
+    browser.refresh()
+    press(browser, "a", "r")
+    assert not one(browser, "#keys-on").is_selected() and len(decided(store)) == 1
+    one(browser, "#keys-on").click()
+    pressed(browser, "r")
     assert [row[3] for row in decided(store)] == ["accept", "reject"]
+
+
+def test_enter_in_a_field_decides_nothing(browser: Driver, running: Running, store: Store) -> None:
+    """It may mean that the words are other ones, or that they were missed: the page asks."""
+    browser.get(f"{running.url}/review/next?pack=toy&task=things")
+    one(browser, "#end").send_keys(Keys.ENTER)
+    until(browser, lambda d: "Say what the words are" in one(d, "#said").text)
+    assert decided(store) == []
 
 
 def mark(driver: Driver, words: str) -> None:

@@ -26,6 +26,22 @@ function choose() {
   }
 }
 
+// Whoever speaks to the computer, or types by mistake, can switch the keys off.
+function keysDecide() {
+  return document.getElementById("keys-on")?.checked ?? true;
+}
+
+function offerSwitch(box) {
+  document.getElementById("keys-switch").hidden = false;
+  try {
+    box.checked = localStorage.getItem("review-keys") !== "off";
+    box.addEventListener("change", () => localStorage.setItem("review-keys", box.checked ? "on" : "off"));
+    box.addEventListener("change", () => box.blur());
+  } catch {
+    // it holds for this page alone then
+  }
+}
+
 // A number counts as soon as no other can be meant; of one that may go on the button has the focus, and Enter takes it.
 function digit(key) {
   const buttons = labelButtons();
@@ -39,7 +55,7 @@ function digit(key) {
 // Before the keys that all pages have: after `g` a letter names a page, and decides nothing.
 function onReviewKey(event) {
   if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.repeat || Date.now() < chord) return;
-  if (document.querySelector("dialog[open]")) return;
+  if (document.querySelector("dialog[open]") || !keysDecide()) return;
   const isChoosing = document.activeElement?.closest("#labels");
   if (isChoosing && /^[0-9]$/.test(event.key)) digit(event.key);
   else if (event.key === "c") choose();
@@ -48,7 +64,12 @@ function onReviewKey(event) {
 }
 
 document.addEventListener("keydown", onReviewKey, { capture: true });
-document.addEventListener("submit", () => (sent = true));
+// a page is sent once, however often it is clicked; the list of keys, a form too, is only closed
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "dialog") return;
+  if (sent) event.preventDefault();
+  else sent = true;
+});
 window.addEventListener("pageshow", () => (sent = false));
 
 // --- places in the text: what is shown as a chip is one code point of it
@@ -120,6 +141,7 @@ function offerMarking(box) {
 
   // what was marked, without the spaces around it
   const take = () => {
+    if (isTyping(document.activeElement)) return;
     const selection = window.getSelection();
     if (!selection.rangeCount || selection.isCollapsed) return;
     const range = selection.getRangeAt(0).cloneRange();
@@ -146,6 +168,8 @@ function offerMarking(box) {
   show();
 }
 
+const keysSwitch = document.getElementById("keys-on");
+if (keysSwitch) offerSwitch(keysSwitch);
 const textBox = document.getElementById("text");
 if (textBox && document.getElementById("marking")) offerMarking(textBox);
 document.getElementById("now")?.scrollIntoView({ block: "center" });
