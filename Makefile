@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help setup setup-dev setup-bench setup-peers demo chromium test check lint types format measure results-distillation results-speed results-int8 results-packs screenshots faults two-hosts fuzz datasette docs clean
+.PHONY: help setup setup-dev setup-bench setup-peers demo chromium test test-long check lint types format measure results-distillation results-speed results-int8 results-packs screenshots faults two-hosts fuzz datasette docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -73,9 +73,12 @@ $(VENV)/chromium.done: $(VENV)/dev.done
 
 chromium: $(VENV)/chromium.done ## the browser of the console's tests, from Debian's packages
 
-# three processes: most tests use one core, and some of them wait
-test: setup-dev $(VENV)/chromium.done ## all tests, about thirteen minutes on two cores
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+# two processes: most tests use one core, and some look at the clock
+test: setup-dev $(VENV)/chromium.done ## the tests, about fourteen minutes on two cores
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not long"
+
+test-long: setup-dev ## those of the tools that measure which train for a minute
+	@$(BIN)/python -m pytest -m long
 
 lint: setup-dev ## ruff, and the packs' contract
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

@@ -112,6 +112,7 @@ def test_a_torn_line_is_made_anew(data: Path, tmp_path: Path, monkeypatch: pytes
     assert open_runs(["sms_smishing"], bench) == others[1:]
 
 
+@pytest.mark.long
 def test_the_command_may_be_stopped_and_goes_on(data: Path, tmp_path: Path) -> None:
     """Ctrl-C after the first run leaves its line; the same command makes the table of it and would do the other runs alone."""
     bench = Bench(data, tmp_path / "work", tmp_path / "results", tokens=1, cap=20)
