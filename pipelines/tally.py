@@ -22,6 +22,7 @@ OF_TEXT = ("length", "unknown", "distance")
 DOCUMENTS = ("documents", "")
 # the bucket of documents in which a task found nothing: no label is called so
 NONE = "-"
+NOTHING = "none found"
 # scores are counted by twentieths, unknown pieces by percent, distances by tenths, lengths by half powers of two
 SCORES = 20
 MOST_UNKNOWN = 20
@@ -41,16 +42,16 @@ class Seen:
 
 
 def bucket_words(measure: str, bucket: str) -> str:
-    """What a bucket, or several joined as `3-5`, counts, as people say it: `0.15 to 0.30`, `32 to 45 characters`; labels are their own words."""
+    """What a bucket, or several joined as `3-5`, counts, as people say it: `0.15 to 0.30`, `32 to 45`; labels are their own words."""
     kind = measure.partition(":")[0]
     first, dash, last = bucket.partition("-")
     if kind == "label":
-        return "none found" if bucket == NONE else bucket
+        return NOTHING if bucket == NONE else bucket
     low, high = int(first), int(last if dash else first) + 1
     if kind == "score":
         return f"{low / SCORES:.2f} to {high / SCORES:.2f}"
     if kind == "length":
-        return f"{2 ** (low / 2):,.0f} to {2 ** (high / 2):,.0f} characters"
+        return f"{2 ** (low / 2):,.0f} to {2 ** (high / 2):,.0f}"
     if kind == "unknown":
         return f"{low} % unknown" if high == low + 1 else f"{low} to {high - 1} % unknown"
     return f"distance {low / 10:.1f} to {high / 10:.1f}"

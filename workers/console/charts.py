@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from pipelines.tally import SCORES, bucket_words
 from suites.discover import Pack
 from workers.console import plot, tallied
 from workers.console.asked import address, choice
@@ -22,8 +23,6 @@ SPANS = {"30": 30, "90": 90, "365": 364}
 # longer than this and a column stands for a week
 DAILY = 92
 WEEK = 7
-# a score's bucket is the number of a twentieth
-BINS = 20
 
 
 @router.get("/charts")
@@ -53,7 +52,7 @@ def _charts(pack: Pack, found: Tallies) -> Iterator[plot.Chart]:
             yield plot.shares(f"labels-{task.name}", title, task.question, _steps(found, f"{tallied.LABEL}{task.name}", per))
         scores = found.totals(f"{tallied.SCORE}{task.name}")
         if task.answered_by == "student" and scores:
-            title, bins = f"{task.name}: scores", {f"{i / BINS:.2f} to {(i + 1) / BINS:.2f}": scores.get(str(i), 0) for i in range(BINS)}
+            title, bins = f"{task.name}: scores", {bucket_words("score", str(i)): scores.get(str(i), 0) for i in range(SCORES)}
             yield plot.columns(f"scores-{task.name}", title, "How sure the student was, calibrated.", bins, "findings")
     if lengths := found.totals(tallied.LENGTH):
         yield plot.columns("lengths", "Lengths of documents", "In characters; a column ends at 1.4 times where it begins.", _lengths(lengths), "documents")
@@ -73,4 +72,4 @@ def _steps(found: Tallies, measure: str, per: int) -> dict[str, dict[str, int]]:
 def _lengths(counts: Mapping[str, int]) -> dict[str, int]:
     """The bins from the shortest to the longest, none left out: bin k holds texts of 2^(k/2) characters and more."""
     bins = {int(bucket): n for bucket, n in counts.items() if bucket.isdecimal()}
-    return {f"{2 ** (k / 2):,.0f} to {2 ** ((k + 1) / 2):,.0f}": bins.get(k, 0) for k in range(min(bins), max(bins) + 1)} if bins else {}
+    return {bucket_words("length", str(k)): bins.get(k, 0) for k in range(min(bins), max(bins) + 1)} if bins else {}

@@ -64,11 +64,9 @@ def overview(request: Request) -> Response:
 @router.get("/review/begin")
 def begun(request: Request) -> Response:
     """A new sitting: what was passed over in the former one comes again."""
-    at, who = desk(request), viewer(request)
-    pack = at.pack(words(request, "pack", NAME_CHARS))
-    if who.reviewer is None:
-        return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
-    place = _place(at, who.reviewer, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
+    at, pack, place = _asked(request)
+    if place is None:
+        return _overview(pack)
     at.seats.leave(place)
     return _next(place)
 
@@ -76,11 +74,9 @@ def begun(request: Request) -> Response:
 @router.get("/review/next")
 def shown(request: Request) -> Response:
     """What is to be looked at now, in its text."""
-    at, who = desk(request), viewer(request)
-    pack = at.pack(words(request, "pack", NAME_CHARS))
-    if who.reviewer is None:
-        return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
-    place = _place(at, who.reviewer, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
+    at, pack, place = _asked(request)
+    if place is None:
+        return _overview(pack)
     seat = _seat(at, pack, place)
     with held(seat.lock), held(at.viewing):
         _begin(seat)
@@ -112,6 +108,17 @@ def decided(request: Request, given: Form) -> Response:
         _begin(seat)
         seat.said = acted(seat.sitting, pack, given)
     return _next(place)
+
+
+def _asked(request: Request) -> tuple[Desk, Pack, Place | None]:
+    """What an address asks to look at; no place for an analyst, who has none."""
+    at, name = desk(request), viewer(request).reviewer
+    pack = at.pack(words(request, "pack", NAME_CHARS))
+    return at, pack, None if name is None else _place(at, name, pack, words(request, "mode", NAME_CHARS), words(request, "task", NAME_CHARS))
+
+
+def _overview(pack: Pack) -> Response:
+    return RedirectResponse(address("/review", [("pack", pack.name)]), 303)
 
 
 def _next(place: Place) -> Response:

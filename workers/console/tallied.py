@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from pipelines.tally import DOCUMENTS as DOCUMENT
-from pipelines.tally import NONE, Tally
+from pipelines.tally import NONE, NOTHING, Tally
 from workers.tables import tallies
 from workers.tallies import by_day
 
@@ -18,7 +18,6 @@ LABEL = "label:"
 SCORE = "score:"
 LENGTH = "length"
 DOCUMENTS = DOCUMENT[0]
-NOTHING = "none found"
 
 
 @dataclass(frozen=True)

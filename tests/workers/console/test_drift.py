@@ -134,7 +134,7 @@ def test_what_cannot_be_known_is_said(settings: Settings, served: Served, tmp_pa
         ("label:topic", "a-b", "a-b"),
         ("score:topic", "19", "0.95 to 1.00"),
         ("score:topic", "3-5", "0.15 to 0.30"),
-        ("length", "10-11", "32 to 64 characters"),
+        ("length", "10-11", "32 to 64"),
         ("unknown", "0", "0 % unknown"),
         ("unknown", "2-20", "2 to 20 % unknown"),
         ("distance", "9", "distance 0.9 to 1.0"),
